@@ -1,0 +1,66 @@
+"""``vivavoce models``: weight files ahead of time."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Column, Table
+
+from vivavoce.cli.console import bar, out, settings
+
+if TYPE_CHECKING:
+    from vivavoce.models import Fetching, ModelStore
+
+__all__ = ["app"]
+
+app = typer.Typer(help="List and fetch model weights.", no_args_is_help=True)
+
+
+def _store() -> "ModelStore":
+    from vivavoce.models import ModelStore
+
+    held = settings().models
+    return ModelStore(held.dir, held.cache, held.offline)
+
+
+@app.command("list")
+def show() -> None:
+    """List every model, its licence, and whether it is here."""
+    table = Table("Model", "What for", "Size", "Licence", Column("Where", overflow="fold"))
+    for held in _store().entries():
+        where = f"[dim]{escape(str(held.path))}[/]" if held.path else "[yellow]not here yet[/]"
+        size = f"{held.weight.bytes / 1e6:.1f} MB"
+        table.add_row(held.weight.name, held.weight.purpose, size, held.weight.licence, where)
+    out.print(table)
+
+
+@app.command()
+def pull(
+    names: Annotated[list[str] | None, typer.Argument(help="Models to fetch; all when none is named.")] = None,
+) -> None:
+    """Fetch models now, so that nothing is fetched later."""
+    store = _store()
+    for name in names or [held.weight.name for held in store.entries()]:
+        with _fetching(name) as fetching:
+            path = store.pull(name, fetching)
+        out.print(f"{name}: {path}", highlight=False)
+
+
+@app.command()
+def path(name: Annotated[str, typer.Argument(help="A model of `vivavoce models list`.")]) -> None:
+    """Print where a model lies, fetching it if need be."""
+    with _fetching(name) as fetching:
+        found = _store().path(name, fetching)
+    out.print(str(found), highlight=False)
+
+
+@contextmanager
+def _fetching(name: str) -> "Iterator[Fetching]":
+    with bar(f"Looking for {name}") as show:
+
+        def progress(what: str, done: int, size: int) -> None:
+            show(done / size if size else 0.0, f"Fetching {what}")
+
+        yield progress

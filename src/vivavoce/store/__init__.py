@@ -1,0 +1,1 @@
+"""Where results and avatars lie: safe names, atomic publication, retention."""

@@ -1,0 +1,1 @@
+"""The use cases: speak, render, prepare. Nothing else composes engines."""

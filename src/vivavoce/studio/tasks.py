@@ -1,0 +1,111 @@
+"""One task at an executor: its events in order, its stages timed and held to their limits."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from math import inf
+from typing import Any, Protocol
+from uuid import uuid4
+
+from vivavoce.errors import TimedOut, VivavoceError
+from vivavoce.studio.config import StudioConfig
+from vivavoce.studio.ledger import LIVE, Entry
+from vivavoce.work.events import Done, Event, Progress, Task
+
+__all__ = ["Executor", "Tasks"]
+
+_CHECK_SECONDS = 120.0
+"""A picture takes under 2, a video a few; the first one waits until the nets have been fetched."""
+_GRACE = 2.0
+"""Seconds beyond the voice's own limit before the studio ends it."""
+
+
+class Executor(Protocol):
+    """What the studio needs of an executor."""
+
+    @property
+    def capacity(self) -> int:
+        """Tasks that run at the same time."""
+
+    def submit(self, task: Task) -> AsyncGenerator[Event]:
+        """Run a task; closing the iterator cancels it."""
+
+
+class Tasks:
+    """Has tasks done, each within its limits."""
+
+    def __init__(self, config: StudioConfig, executor: Executor) -> None:
+        self._config = config
+        self._executor = executor
+
+    @property
+    def capacity(self) -> int:
+        """Tasks that run at the same time."""
+        return self._executor.capacity
+
+    async def done(
+        self,
+        kind: str,
+        params: Mapping[str, Any],
+        entry: Entry | None = None,
+        heard: Callable[[Event], Awaitable[None]] | None = None,
+    ) -> Mapping[str, Any]:
+        """The result of a task; ``heard`` is called with each event before it."""
+        async with aclosing(self.events(kind, params, entry)) as events:
+            async for event in events:
+                if isinstance(event, Done):
+                    return event.result
+                if heard is not None:
+                    await heard(event)
+        raise VivavoceError("The work ended without a result.")
+
+    async def events(self, kind: str, params: Mapping[str, Any], entry: Entry | None = None) -> AsyncGenerator[Event]:
+        """The events of a task. Raises ``TimedOut`` when a stage takes too long, and what the task raises.
+
+        The time of each stage is added to ``entry``, as ``queue`` while the task waits for a worker.
+        """
+        priority = LIVE if entry is None else entry.job.priority
+        loop = asyncio.get_running_loop()
+        stage, since, ends = "queue", loop.time(), inf
+        try:
+            submitted = self._executor.submit(Task(uuid4().hex, kind, params, priority))
+            async with asyncio.timeout(None) as clock, aclosing(submitted) as events:
+                async for event in events:
+                    now = loop.time()
+                    if isinstance(event, Progress) and event.stage != stage:
+                        _took(entry, stage, now - since)
+                        stage, since = event.stage, now
+                        ends = now + self._limit(stage)
+                    until = min(ends, now + self._quiet(stage))
+                    clock.reschedule(None if until == inf else until)
+                    yield event
+        except TimeoutError as e:
+            raise TimedOut(self._too_long(stage, loop.time() - since)) from e
+        finally:
+            _took(entry, stage, loop.time() - since)
+
+    def _limit(self, stage: str) -> float:
+        """Seconds that a stage may take."""
+        config = self._config
+        limits = {"voice": config.voice_seconds + _GRACE, "face": config.face_seconds, "prepare": config.face_seconds}
+        limits["check"] = _CHECK_SECONDS
+        return limits.get(stage, inf)
+
+    def _quiet(self, stage: str) -> float:
+        """Seconds that a stage may be without a sign of life."""
+        return self._config.quiet_seconds if stage == "face" else inf
+
+    def _too_long(self, stage: str, seconds: float) -> str:
+        if stage == "voice":
+            limit = self._config.voice_seconds
+            return f"The voice needed more than {limit:g} seconds; send a shorter text or try again."
+        if stage == "check":
+            return f"Looking at the file took more than {_CHECK_SECONDS:g} seconds; send a smaller one."
+        if seconds < self._limit(stage):
+            return f"The face made no picture for {self._config.quiet_seconds:g} seconds and was stopped; try again."
+        return f"The face needed more than {self._limit(stage):g} seconds; send less at a time or try again."
+
+
+def _took(entry: Entry | None, stage: str, seconds: float) -> None:
+    if entry is not None:
+        entry.took(stage, seconds)

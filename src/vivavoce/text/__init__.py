@@ -1,0 +1,1 @@
+"""Languages, chunks, articulation and alignment."""

@@ -1,0 +1,1 @@
+"""HTTP and pages; the web framework lives here and nowhere else."""

@@ -1,0 +1,246 @@
+"""What the routes share: the studio and its stores, started and ended with the server."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import structlog
+from fastapi import Depends, Request
+
+from vivavoce.errors import EngineUnavailable, VivavoceError, WorkerDied
+from vivavoce.nouns import Job
+from vivavoce.registry import Registry
+from vivavoce.settings import Settings
+from vivavoce.store.artifacts import ArtifactStore
+from vivavoce.store.avatars import AvatarLibrary
+from vivavoce.store.bucket import bucket_at
+from vivavoce.store.database import Database
+from vivavoce.store.jobs import JobTable
+from vivavoce.store.remains import process_name
+from vivavoce.studio.addresses import Gate
+from vivavoce.studio.crew import performer
+from vivavoce.studio.dispatch import Dispatcher
+from vivavoce.studio.films import Films
+from vivavoce.studio.ledger import Ledger
+from vivavoce.studio.scene import Stager, builtin_avatars
+from vivavoce.studio.service import DETACHED, REMOTE, UPLOADS, Studio
+from vivavoce.studio.upkeep import Upkeep
+from vivavoce.studio.webhooks import Webhooks
+from vivavoce.web.views import job_view
+from vivavoce.work.local import LocalExecutor
+
+__all__ = ["Services", "Use", "owner_of"]
+
+_log = structlog.get_logger(__name__)
+_REMOTE_SECONDS = 5.0
+"""How long a cancelled job that runs elsewhere is waited for."""
+
+
+class Services:
+    """Everything behind the routes of one server."""
+
+    def __init__(self, settings: Settings) -> None:
+        config = settings.studio()
+        self.settings = settings
+        held = settings.store
+        self._bucket = bucket_at(held.url, endpoint=held.endpoint, region=held.region) if held.url else None
+        self.artifacts = ArtifactStore(config.artifacts, self._bucket)
+        self.avatars = AvatarLibrary(config.avatars, builtin_avatars())
+        self.stager = Stager(config, Registry(), self.avatars)
+        self.films = Films()
+        self._database = Database(held.database_url(config.data_dir))
+        self.jobs = JobTable(self._database)
+        self._ledger = Ledger(
+            self.jobs,
+            process_name(),
+            retention=settings.history_seconds,
+            remove=partial(self.artifacts.remove, even_if_read=True),
+        )
+        self.webhooks = Webhooks(
+            self.jobs,
+            lambda job: job_view(job, retention=settings.retention_seconds).model_dump(),
+            secret=settings.webhooks.secret.get_secret_value(),
+            worker=process_name(),
+            gate=Gate(settings.webhooks.allow),
+        )
+        self.upkeep = Upkeep(
+            self.jobs,
+            self.artifacts,
+            self.avatars,
+            self.webhooks,
+            retention=settings.retention_seconds,
+            high_water=held.high_water,
+        )
+        workers = settings.work.workers
+        self._executor = LocalExecutor(partial(performer, config), workers, Studio.most_tasks(config, workers))
+        self.studio = Studio(config, self._executor, self.artifacts, self.films, self._ledger)
+        kinds = DETACHED if settings.work.videos else tuple(kind for kind in DETACHED if kind not in REMOTE)
+        self._dispatcher = Dispatcher(
+            self.jobs, self._ledger, self.studio.run, kinds=kinds, slots=workers, ended=self.upkeep.settle
+        )
+        self._offer: Mapping[str, Any] | None = None
+        self._offered = asyncio.Event()
+        self._starting: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Open the table, take up what a dead server left, and begin to load in the background."""
+        await asyncio.to_thread(self.artifacts.clear_parts)
+        await self._database.start()
+        await self._look_at_bucket()
+        await self.upkeep.start()
+        self._ledger.start()
+        self._starting = asyncio.create_task(self._start())
+        self.webhooks.start()
+
+    async def close(self) -> None:
+        """Cancel all work, end the workers. What is queued, or runs for nobody, is taken up at the next start."""
+        if self._starting is not None and not self._starting.done():
+            self._starting.cancel()
+        await self._dispatcher.rest()
+        await self.studio.close()
+        await self._ledger.close()
+        await self._dispatcher.close()
+        await self._executor.close()
+        await self.webhooks.close()
+        await self.upkeep.close()
+        if self._starting is not None:
+            with suppress(asyncio.CancelledError, VivavoceError):  # its failure was logged when it happened
+                await self._starting
+        await self._database.close()
+
+    @property
+    def offer(self) -> Mapping[str, Any] | None:
+        """What the engines offer (``Studio.describe``); ``None`` while they are loading."""
+        return self._offer
+
+    async def ready(self) -> Mapping[str, Any]:
+        """Wait until the engines are loaded. Raises ``EngineUnavailable`` when they could not be."""
+        if self._starting is None:
+            raise EngineUnavailable("The server is not running.")
+        if self._offer is None:
+            offered = asyncio.create_task(self._offered.wait())
+            await asyncio.wait([self._starting, offered], return_when=asyncio.FIRST_COMPLETED)
+            offered.cancel()
+        if self._offer is not None:
+            return self._offer
+        try:
+            await asyncio.shield(self._starting)
+        except VivavoceError as e:
+            raise EngineUnavailable("The engines did not start; the server's log says why.") from e
+        raise EngineUnavailable("The engines are not loaded; try again in a moment.")
+
+    # ---- jobs
+
+    async def submit(
+        self,
+        kind: str,
+        params: Mapping[str, Any],
+        *,
+        owner: str,
+        key: str | None = None,
+        webhook: str | None = None,
+        priority: int = 0,
+    ) -> tuple[Job, bool]:
+        """Queue a job that needs no client; whether it is new, or the one that the key stands for.
+
+        Raises ``Overloaded``, and ``Conflict`` when the key was used for something else.
+        """
+        job, created = await self.jobs.add(
+            kind,
+            params,
+            owner=owner,
+            priority=priority,
+            key=key,
+            unlike=UPLOADS,
+            max_waiting=self.settings.limits.queued,
+            webhook=webhook,
+            retention=self.settings.history_seconds,
+        )
+        return job, created
+
+    async def claim(self, worker: str, kinds: Sequence[str], seconds: float) -> Job | None:
+        """A job for a worker elsewhere, waited for so long."""
+        job = await self.jobs.claim(worker, kinds)
+        if job is None and seconds and await self.jobs.waiting(kinds, seconds):
+            return await self.jobs.claim(worker, kinds)
+        return job
+
+    async def cancel(self, id: str, *, owner: str | None) -> Job:  # noqa: A002  the field's own word
+        """Cancel a job; returns it when its work has ended. Raises ``NotFound``, ``Conflict`` when it has ended."""
+        job = await self.jobs.cancel(id, owner=owner)
+        if self._ledger.holds(id):
+            await self._ledger.stop(id)
+        elif not job.ended:
+            job = await self.ended(id, _REMOTE_SECONDS)
+        await self.upkeep.settle(job)
+        return await self.jobs.get(id)
+
+    async def ended(self, id: str, seconds: float) -> Job:  # noqa: A002
+        """The job when it has ended, or when so many seconds have passed."""
+        after = 0
+        until = asyncio.get_running_loop().time() + seconds
+        while True:
+            for event in await self.jobs.events(id, after=after):
+                after = event.seq
+            job = await self.jobs.get(id)  # after the events: what comes now is news to ``changed``
+            left = until - asyncio.get_running_loop().time()
+            if job.ended or left <= 0:
+                return job
+            await self.jobs.changed(id, after, left)
+
+    @asynccontextmanager
+    async def local(self, id: str | None, suffix: str) -> AsyncGenerator[Path | None]:  # noqa: A002
+        """What a client sent, as a file of this machine; removed at the end."""
+        try:
+            async with self.studio.local(id, suffix) as path:
+                yield path
+        finally:
+            if id is not None:
+                await self.artifacts.remove(id, even_if_read=True)
+
+    # ---- loading
+
+    async def _start(self) -> None:
+        try:
+            await asyncio.gather(self._executor.start(), self._describe())
+        except VivavoceError as e:
+            _log.error("the engines did not start", reason=str(e))
+            raise
+        _log.info("all workers are ready", workers=self._executor.capacity)
+
+    async def _look_at_bucket(self) -> None:
+        """Tell the operator early of a bucket that is out of reach; it may be back before the first film is made."""
+        if self._bucket is not None:
+            try:
+                await self._bucket.check()
+            except EngineUnavailable as e:
+                _log.error("the bucket cannot be used", reason=str(e))
+
+    async def _describe(self) -> None:
+        """Requests can be served from here on: the first worker has answered.
+
+        Not before: where the engines cannot be loaded, jobs wait for a server that can.
+        """
+        while self._offer is None:
+            with suppress(WorkerDied):  # the executor tries another one, or gives up
+                self._offer = await self.studio.describe()
+        self._offered.set()
+        self._dispatcher.start()
+        _log.info("ready", loaded=self._offer["loaded"])
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+Use = Annotated[Services, Depends(_services)]
+"""A route's parameter of this type is the server's services."""
+
+
+def owner_of(request: Request) -> str:
+    """Whose request it is: a fingerprint of its key, "" where no keys are needed."""
+    return str(getattr(request.state, "owner", ""))

@@ -1,0 +1,1 @@
+"""Where work runs: tasks, events, worker processes."""

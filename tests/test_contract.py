@@ -1,0 +1,68 @@
+"""Every registered engine, ours or a plug-in's, keeps the promises of its port."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vivavoce.errors import EngineUnavailable
+from vivavoce.nouns import Avatar
+from vivavoce.ports import Animator
+from vivavoce.registry import Registry
+from vivavoce.store.avatars import AvatarLibrary
+from vivavoce.studio.scene import builtin_avatars
+from vivavoce.testing import check_animator, check_prepare, check_synthesizer
+
+NAMES = Registry()
+
+
+@pytest.fixture(scope="module")
+def registry() -> Iterator[Registry]:
+    held = Registry()
+    yield held
+    held.close()
+
+
+@pytest.mark.parametrize("name", NAMES.names("voice"))
+def test_voice(registry: Registry, name: str) -> None:
+    try:
+        engine = registry.get("voice", name)
+    except EngineUnavailable as e:
+        pytest.skip(str(e))
+    check_synthesizer(engine)
+
+
+def face(registry: Registry, name: str) -> Animator:
+    try:
+        return registry.get("face", name)
+    except EngineUnavailable as e:
+        pytest.skip(str(e))
+
+
+@pytest.mark.parametrize("name", NAMES.names("face"))
+def test_face(registry: Registry, name: str, tmp_path: Path) -> None:
+    engine = face(registry, name)
+    check_animator(engine, avatar_of(engine, name, tmp_path))
+
+
+def avatar_of(engine: Animator, name: str, folder: Path) -> Avatar:
+    """An avatar that ships for this engine, or one made of a default avatar's picture."""
+    library = AvatarLibrary(folder / "avatars", builtin_avatars())
+    for known in library.names():
+        if library.get(known).engine == name:
+            return library.get(known)
+    (folder / "made").mkdir()
+    return engine.prepare(library.poster("anna"), folder / "made")
+
+
+@pytest.mark.parametrize("name", NAMES.names("face"))
+def test_prepare(registry: Registry, name: str, tmp_path: Path) -> None:
+    engine = face(registry, name)
+    if "picture" not in engine.traits.sources:
+        pytest.skip(f"face.{name} is not made from pictures")
+    picture = AvatarLibrary(tmp_path / "avatars", builtin_avatars()).poster("anna")
+    try:
+        avatar = check_prepare(engine, picture, tmp_path / "prepared")
+    except EngineUnavailable as e:
+        pytest.skip(str(e))
+    assert avatar.engine == name
