@@ -176,9 +176,12 @@ def check_films(house: House) -> None:
 def check_folder(house: House) -> None:
     folder = house.data / "artifacts"
     assert list((folder / "parts").iterdir()) == []
-    # A server that dies between keeping an upload and its job, or between a job's end and this, leaves it to the sweep.
+    # A server that dies between keeping an upload and its job, or between a job's end and this, leaves it to the sweep,
+    # which spares what is young, and what was read lately: the dead attempt has read it.
     for upload in uploads(folder):
-        os.utime(upload, (time() - 100, time() - 100))
+        for path in (upload, folder / "reading" / upload.stem):
+            with suppress(FileNotFoundError):
+                os.utime(path, (time() - 100, time() - 100))
     requests.post(f"{house.url}/api/cleanup", timeout=20)
     assert uploads(folder) == []
     named = dict(kept_by(house))
