@@ -12,15 +12,21 @@ __all__ = [
     "Audio",
     "Avatar",
     "Canvas",
+    "CleanTraits",
+    "EarTraits",
     "FaceTraits",
     "Frame",
     "Job",
     "JobEvent",
     "JobState",
     "Mark",
+    "Segment",
+    "SpeakerTraits",
     "Speech",
+    "Transcript",
     "Voice",
     "VoiceTraits",
+    "Word",
 ]
 
 
@@ -147,6 +153,98 @@ class FaceTraits:
     licence: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word that a recogniser heard."""
+
+    text: str
+    """As it is written, with its punctuation, without white space around it."""
+    start: float
+    """Seconds from the start of the sound."""
+    end: float
+    probability: float = 1.0
+    """0-1: how sure the recogniser is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of speech and what was heard in it."""
+
+    text: str
+    start: float
+    """Seconds from the start of the sound."""
+    end: float
+    words: tuple[Word, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What a recogniser heard; no segments where nobody speaks."""
+
+    language: str
+    """Code as in ``text.languages``: the one that was asked for, or the one that was heard."""
+    seconds: float
+    """Duration of the sound."""
+    segments: tuple[Segment, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """All segments, one after another."""
+        glue = "" if self.language in ("zh", "ja") else " "
+        return glue.join(s.text for s in self.segments if s.text)
+
+    @property
+    def words(self) -> tuple[Word, ...]:
+        """All words, in order."""
+        return tuple(word for segment in self.segments for word in segment.words)
+
+
+@dataclass(frozen=True, slots=True)
+class EarTraits:
+    """What a recogniser declares of itself, as data."""
+
+    languages: tuple[str, ...] = ()
+    """Codes as in ``text.languages``; none: whatever is asked for."""
+    rate: int = 16_000
+    """Samples a second that it wants, Hz."""
+    longest: float = 30.0
+    """Seconds of the longest piece of sound that it takes."""
+    word_times: bool = True
+    detects: bool = False
+    """Whether it can tell the language by itself."""
+    closed: bool = False
+    """Whether it can choose among given phrases."""
+    device: str = "cpu"
+    licence: str = ""
+    network: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CleanTraits:
+    """What an enhancer declares of itself, as data."""
+
+    rates: tuple[int, ...] = ()
+    """Samples a second at which it works, Hz; none: any."""
+    lookahead: float = 0.0
+    """Seconds of sound that it must hear ahead of what it gives out."""
+    licence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerTraits:
+    """What a speaker encoder declares of itself, as data."""
+
+    size: int
+    """Numbers in an embedding."""
+    threshold: float
+    """Cosine at and above which two embeddings are taken for one speaker."""
+    rate: int = 16_000
+    """Samples a second that it wants, Hz."""
+    least: float = 1.0
+    """Seconds of speech below which an embedding says nothing."""
+    licence: str = ""
+
+
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
@@ -156,7 +254,7 @@ class Job:
 
     id: str
     kind: str
-    """``chunks``, ``video``, ``stream``, ``idle``, ``prepare``."""
+    """``chunks``, ``video``, ``stream``, ``idle``, ``prepare``, ``enhance``, ``transcribe``, …"""
     state: JobState
     params: Mapping[str, Any]
     """What was asked for: JSON, never a secret."""

@@ -4,13 +4,28 @@ Engines are synchronous and know nothing of HTTP, jobs or asyncio. State of a st
 method returns, never in the engine: two streams may be read in turn. Closing an iterator cancels its work.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from vivavoce.nouns import Avatar, Canvas, FaceTraits, Frame, Speech, VoiceTraits
+import numpy as np
+import numpy.typing as npt
 
-__all__ = ["Animator", "Idler", "Report", "Synthesizer"]
+from vivavoce.nouns import (
+    Audio,
+    Avatar,
+    Canvas,
+    CleanTraits,
+    EarTraits,
+    FaceTraits,
+    Frame,
+    SpeakerTraits,
+    Speech,
+    Transcript,
+    VoiceTraits,
+)
+
+__all__ = ["Animator", "Enhancer", "Idler", "Recognizer", "Report", "SpeakerEncoder", "Synthesizer"]
 
 Report = Callable[[float, str], None]
 """Called with progress 0–1 and the name of the stage; raises ``Cancelled`` when the work was cancelled."""
@@ -64,3 +79,51 @@ class Idler(Protocol):
 
     def idle(self, avatar: Avatar, *, canvas: Canvas, seconds: float) -> Iterator[Frame]:
         """``canvas.frames(seconds)`` frames whose last leads to the first, to be played in a loop."""
+
+
+class Recognizer(Protocol):
+    """Speech to text: an entry point ``ear.NAME``."""
+
+    @property
+    def traits(self) -> EarTraits:
+        """Languages, the rate it wants, how long a piece may be; cheap to read."""
+
+    def recognize(
+        self, pieces: Sequence[Audio], *, language: str = "", phrases: Sequence[str] = ()
+    ) -> Iterator[Transcript]:
+        """What is said in each piece, in order: one transcript a piece, its times counted from the piece's start.
+
+        A piece is mono at ``traits.rate`` and lasts up to ``traits.longest`` seconds; an engine may take several at
+        once. ``language`` "" lets it find out, where it ``detects``. With ``phrases``, where it is ``closed``, only
+        these can be heard, or nothing. A piece without speech has a transcript without segments. Closing the iterator
+        ends the work. Raises ``InvalidInput`` for a language that it lacks, ``EngineUnavailable``, ``TimedOut``.
+        """
+
+
+class Enhancer(Protocol):
+    """Noise suppression: an entry point ``clean.NAME``."""
+
+    @property
+    def traits(self) -> CleanTraits:
+        """The rates at which it works; cheap to read."""
+
+    def enhance(self, blocks: Iterator[Audio]) -> Iterator[Audio]:
+        """The same sound with less noise: mono blocks of any length at one rate in, blocks of that rate out.
+
+        Altogether exactly as many samples come out as went in, in time with them (delays are made up for), and
+        never more than ``traits.lookahead`` seconds late, so that it works live. Memory does not grow with length.
+        """
+
+
+class SpeakerEncoder(Protocol):
+    """Who speaks: an entry point ``speaker.NAME``."""
+
+    @property
+    def traits(self) -> SpeakerTraits:
+        """The size of an embedding and the usual threshold; cheap to read."""
+
+    def embed(self, audio: Audio) -> npt.NDArray[np.float32]:
+        """The speaker's embedding, shape ``(traits.size,)``, of length 1; ``audio`` is mono at ``traits.rate``.
+
+        Raises ``InvalidInput`` when there is less speech than ``traits.least`` seconds.
+        """

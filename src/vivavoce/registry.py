@@ -6,12 +6,13 @@ from threading import Lock
 from typing import Any, Literal, cast, overload
 
 from vivavoce.errors import EngineUnavailable, NotFound
-from vivavoce.ports import Animator, Synthesizer
+from vivavoce.ports import Animator, Enhancer, Recognizer, SpeakerEncoder, Synthesizer
 
 __all__ = ["GROUP", "Kind", "Registry"]
 
 GROUP = "vivavoce.engines"
-Kind = Literal["voice", "face"]
+Kind = Literal["voice", "face", "ear", "clean", "speaker"]
+_Engine = Synthesizer | Animator | Recognizer | Enhancer | SpeakerEncoder
 
 
 class Registry:
@@ -36,7 +37,16 @@ class Registry:
     @overload
     def get(self, kind: Literal["face"], name: str) -> Animator: ...
 
-    def get(self, kind: Kind, name: str) -> Synthesizer | Animator:
+    @overload
+    def get(self, kind: Literal["ear"], name: str) -> Recognizer: ...
+
+    @overload
+    def get(self, kind: Literal["clean"], name: str) -> Enhancer: ...
+
+    @overload
+    def get(self, kind: Literal["speaker"], name: str) -> SpeakerEncoder: ...
+
+    def get(self, kind: Kind, name: str) -> _Engine:
         """Load an engine once and keep it.
 
         Raises ``NotFound`` for an unknown name, ``EngineUnavailable`` when it cannot be loaded or made.
@@ -52,7 +62,7 @@ class Registry:
                     raise
                 except Exception as e:  # a plug-in may fail in any way; the caller gets one clear answer
                     raise EngineUnavailable(f"The engine {key} cannot be loaded here: {e}") from e
-            return cast("Synthesizer | Animator", self._loaded[key])
+            return cast("_Engine", self._loaded[key])
 
     def close(self) -> None:
         """Close every loaded engine that can be closed."""

@@ -206,7 +206,13 @@ def test_an_interrupt_leaves_nothing_behind(
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
     command = [*PROGRAM, "speak", "one two three four five six seven " * 25, "-o", "long.mp4", "--size", "128x128"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a runner in the background ignores it
+    )
     started.append(process)
     while not list(tmp_path.glob("*.part")):
         with pytest.raises(subprocess.TimeoutExpired):

@@ -1,0 +1,1 @@
+"""Enhancers: noise suppression."""

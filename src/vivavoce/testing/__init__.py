@@ -1,0 +1,14 @@
+"""What every engine must keep, ours or anybody's: run these over a new engine before you ship it.
+
+Each check plays the engine as the server does and raises ``ContractBroken`` with a sentence that says which promise of
+``vivavoce.ports`` is broken. They need no test framework:
+
+    check_synthesizer(MyVoice())
+    check_animator(MyFace(), MyFace().prepare(picture, empty_folder))
+"""
+
+from vivavoce.testing.base import ContractBroken
+from vivavoce.testing.faces import check_animator, check_prepare, sample_speech
+from vivavoce.testing.voices import SENTENCES, check_synthesizer
+
+__all__ = ["SENTENCES", "ContractBroken", "check_animator", "check_prepare", "check_synthesizer", "sample_speech"]
