@@ -40,6 +40,16 @@ class StudioConfig:
     """Constructor arguments of voice engines, by entry point; there are keys in it, so it is never shown."""
     voice_fallback: bool = False
     """Whether the embedded voice speaks when another one fails."""
+    audio_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    """Constructor arguments of recognisers, enhancers and speaker encoders, by entry point; there are keys in it."""
+    max_sound_seconds: float = 14_400.0
+    """Of a file to be enhanced or transcribed."""
+    ear: str = "auto"
+    """Recogniser of requests that name none."""
+    hear_recordings: bool = True
+    """Whether the words of recordings are read for the face."""
+    cleaner: str = "speex"
+    speaker: str = "ge2e"
 
     @property
     def artifacts(self) -> Path:

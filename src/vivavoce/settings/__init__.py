@@ -6,23 +6,22 @@ Read by the command line and the app factory only; everything below gets plain v
 import ipaddress
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from vivavoce.errors import InvalidInput
+from vivavoce.settings.audio import Audio, Ears, weights
+from vivavoce.settings.base import Closed, Group
+from vivavoce.settings.voices import Voices
 from vivavoce.studio.config import StudioConfig
 from vivavoce.studio.sizes import MAX_FPS, MIN_FPS, canvas_of
 
-__all__ = ["Defaults", "Limits", "Models", "Server", "Settings", "Store", "Voices", "Webhooks", "Work"]
+__all__ = ["Audio", "Defaults", "Ears", "Limits", "Models", "Server", "Settings", "Store", "Voices", "Webhooks", "Work"]
 
 
-class _Group(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Server(_Group):
+class Server(Group):
     """Where and for whom the server listens."""
 
     host: str = Field(default="127.0.0.1", description="Address to listen on")
@@ -50,7 +49,7 @@ class Server(_Group):
         return self
 
 
-class Limits(_Group):
+class Limits(Group):
     """How much a client may send."""
 
     text_characters: int = Field(default=5000, ge=1, description="Characters of a text")
@@ -68,7 +67,7 @@ class Limits(_Group):
     )
 
 
-class Defaults(_Group):
+class Defaults(Group):
     """What is used where a request does not say."""
 
     language: str = Field(default="ru", description="Language of a text")
@@ -89,7 +88,7 @@ class Defaults(_Group):
         return value
 
 
-class Work(_Group):
+class Work(Group):
     """Where work runs."""
 
     processes: int | None = Field(
@@ -108,7 +107,7 @@ class Work(_Group):
         return self.processes or max(1, len(os.sched_getaffinity(0)))
 
 
-class Models(_Group):
+class Models(Group):
     """Where weight files come from."""
 
     dir: Path | None = Field(default=None, description="Folder of weight files of your own, looked at first")
@@ -118,7 +117,7 @@ class Models(_Group):
     offline: bool = Field(default=False, description="Never fetch a weight file")
 
 
-class Store(_Group):
+class Store(Group):
     """Where results and jobs lie."""
 
     database: SecretStr = Field(
@@ -141,103 +140,7 @@ class Store(_Group):
         return self.database.get_secret_value() or f"sqlite:///{data_dir / 'jobs.db'}"
 
 
-class _Closed(_Group):
-    """A group that may hold keys: an error about it does not show what was given."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class ElevenLabs(_Closed):
-    """The voice ``elevenlabs``."""
-
-    api_key: SecretStr = Field(
-        default_factory=lambda: SecretStr(os.environ.get("ELEVENLABS_API_KEY", "")),
-        description="Key; unset is ELEVENLABS_API_KEY of the environment",
-    )
-    voice_id: str = Field(
-        default_factory=lambda: os.environ.get("ELEVENLABS_VOICE_ID", ""),
-        description="Voice of requests that name none or Custom; unset is ELEVENLABS_VOICE_ID of the environment",
-    )
-    base_url: str = Field(default="https://api.elevenlabs.io", description="Address of the service")
-    model: str = Field(default="eleven_multilingual_v2", description="Id of the model")
-    output_format: str = Field(default="pcm_22050", description="Format of the sound that is asked for")
-    languages: tuple[str, ...] = Field(default=(), description="Languages of the model, as a JSON list")
-
-
-class OpenAI(_Closed):
-    """The voice ``openai``."""
-
-    api_key: SecretStr = Field(default=SecretStr(""), description="Key; a server of your own may need none")
-    base_url: str = Field(default="https://api.openai.com/v1", description="Address, up to /audio/speech")
-    model: str = Field(default="gpt-4o-mini-tts", description="Name of the model")
-    voices: tuple[str, ...] = Field(default=(), description="Voices that are offered, the default first")
-    languages: tuple[str, ...] = Field(default=(), description="Languages that are offered, as a JSON list")
-    response_format: Literal["wav", "pcm", "mp3", "flac"] = Field(default="wav", description="Format of the sound")
-    speed: float = Field(default=1.0, ge=0.25, le=4.0, description="Speed")
-
-
-class Http(_Closed):
-    """The voice ``http``."""
-
-    url: SecretStr = Field(default=SecretStr(""), description="Address of the service")
-    method: Literal["POST", "PUT", "GET"] = Field(default="POST", description="Method of the call")
-    body: Literal["json", "form", "query"] = Field(default="json", description="Where the fields go")
-    text_field: str = Field(default="text", min_length=1, description="Field of the text")
-    language_field: str = Field(default="language", description="Field of the language; empty sends none")
-    voice_field: str = Field(default="", description="Field of the voice; empty sends none")
-    voice: str = Field(default="", description="Voice of requests that name none")
-    voices: tuple[str, ...] = Field(default=(), description="Voices that may be asked for, as a JSON list")
-    languages: tuple[str, ...] = Field(default=("ru", "kk", "en"), description="Languages that it speaks")
-    extra: dict[str, Any] = Field(default={}, repr=False, description="More fields, as a JSON object")
-    headers: dict[str, SecretStr] = Field(default={}, description="Headers, such as the key's, as a JSON object")
-    answer: Literal["audio", "base64", "url"] = Field(default="audio", description="What it answers with")
-    answer_field: str = Field(default="audio", description="Where the sound or its address is in a JSON answer")
-    characters: int = Field(default=1000, ge=50, description="Characters of one call; longer texts take several")
-
-
-class Piper(_Group):
-    """The voice ``piper``."""
-
-    dir: Path | None = Field(default=None, description="Folder of voices; unset is piper in the models' folder")
-
-
-class Voices(_Group):
-    """Voices beyond the embedded one."""
-
-    fallback: bool = Field(default=False, description="Let the embedded voice speak when another one fails")
-    connect_seconds: float = Field(default=5.0, gt=0, description="Seconds until a service must accept a connection")
-    read_seconds: float = Field(default=15.0, gt=0, description="Seconds that a service may send nothing")
-    elevenlabs: ElevenLabs = Field(default_factory=ElevenLabs)
-    openai: OpenAI = Field(default_factory=OpenAI)
-    http: Http = Field(default_factory=Http)
-    piper: Piper = Field(default_factory=Piper)
-
-    def options(self, models: Path | None) -> dict[str, dict[str, Any]]:
-        """Constructor arguments of the engines, by entry point; ``models`` is the operator's folder of weights."""
-        waits = {"connect_seconds": self.connect_seconds, "read_seconds": self.read_seconds}
-        vendor = self.openai.base_url == OpenAI.model_fields["base_url"].default
-        key = self.openai.api_key.get_secret_value()
-        openai = self.openai.model_dump(exclude={"voices"}) | {
-            # the vendor's own key goes to the vendor only, not to whoever answers at another address
-            "api_key": key or (os.environ.get("OPENAI_API_KEY", "") if vendor else ""),
-        }
-        if self.openai.voices:
-            openai["voices"] = self.openai.voices
-        eleven = self.elevenlabs.model_dump() | {"api_key": self.elevenlabs.api_key.get_secret_value()}
-        http = self.http.model_dump() | {
-            "url": self.http.url.get_secret_value(),
-            "headers": {name: value.get_secret_value() for name, value in self.http.headers.items()},
-        }
-        folder = self.piper.dir or (models / "piper" if models else None)
-        return {
-            "voice.elevenlabs": eleven | waits,
-            "voice.openai": openai | waits,
-            "voice.http": http | waits,
-            "voice.piper": {"folder": folder},
-        }
-
-
-class Webhooks(_Closed):
+class Webhooks(Closed):
     """Telling others that a job has ended."""
 
     secret: SecretStr = Field(default=SecretStr(""), description="Signs what is sent; without it there are no webhooks")
@@ -273,6 +176,8 @@ class Settings(BaseSettings):
     work: Work = Field(default_factory=Work)
     models: Models = Field(default_factory=Models)
     voices: Voices = Field(default_factory=Voices)
+    audio: Audio = Field(default_factory=Audio)
+    ears: Ears = Field(default_factory=Ears)
     store: Store = Field(default_factory=Store)
     webhooks: Webhooks = Field(default_factory=Webhooks)
     retention_seconds: float = Field(default=3600.0, gt=0, description="Seconds after which a result is removed")
@@ -308,7 +213,20 @@ class Settings(BaseSettings):
             offline=self.models.offline,
             voice_options=self.voices.options(self.models.dir),
             voice_fallback=self.voices.fallback,
+            audio_options=self._audio_options(),
+            max_sound_seconds=self.audio.seconds,
+            ear=self.ears.engine,
+            hear_recordings=self.ears.faces,
+            cleaner=self.audio.cleaner,
+            speaker=self.audio.speaker,
         )
+
+    def _audio_options(self) -> dict[str, dict[str, Any]]:
+        """Constructor arguments of recognisers, enhancers and speaker encoders, by entry point."""
+        models = weights(self.models.dir, self.models.cache, self.models.offline)
+        waits = {"connect_seconds": self.voices.connect_seconds, "read_seconds": self.voices.read_seconds}
+        weighty = ("clean.gtcrn", "clean.auto", "speaker.ge2e", "speaker.campplus")
+        return self.ears.options(models, waits) | dict.fromkeys(weighty, models)
 
 
 def _is_loopback(host: str) -> bool:
