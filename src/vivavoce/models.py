@@ -87,6 +87,9 @@ def _mediapipe(name: str, path: str, size: int, sha256: str, purpose: str) -> We
     return Weight(name, Path(path).name, size, sha256, "Apache-2.0", purpose, (member,))
 
 
+_GTCRN = "https://raw.githubusercontent.com/Xiaobin-Rong/gtcrn/3862c44808dca492ea5a8a145d2dc2a1028d08c8"
+"""Its authors' repository; the revision is fixed, since other builds of the same net have other bytes."""
+
 CATALOGUE: Mapping[str, Weight] = {
     weight.name: weight
     for weight in (
@@ -110,6 +113,32 @@ CATALOGUE: Mapping[str, Weight] = {
             249_505,
             "9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c",
             "tells the person from the background",
+        ),
+        Weight(
+            "gtcrn",
+            "gtcrn_simple.onnx",
+            535_190,
+            "b4718df6228e7bdf1a8a435cf98f838636eb2fd331acabf86ba87c5192ebcb87",
+            "MIT",
+            "takes noise out of speech (GTCRN, trained on DNS3, 16 kHz)",
+            (Url(f"{_GTCRN}/stream/onnx_models/gtcrn_simple.onnx"),),
+        ),
+        Weight(
+            "speaker-ge2e",
+            "speaker_ge2e.pt",
+            17_090_379,
+            "39373b86598fa3da9fcddee6142382efe09777e8d37dc9c0561f41f0070f134e",
+            "Apache-2.0",
+            "tells speakers apart (GE2E, Resemblyzer's, 16 kHz)",
+            (WheelMember("resemblyzer", "0.1.4", "resemblyzer/pretrained.pt", bytes=15_747_704),),
+        ),
+        Weight(
+            "speaker-campplus",
+            "campplus.onnx",
+            0,
+            None,
+            "of whoever made it; 3D-Speaker's are Apache-2.0",
+            "tells speakers apart (CAM++ for sherpa-onnx), a file of your own",
         ),
     )
 }
