@@ -112,7 +112,7 @@ def tensors(path: Path, entry: str) -> dict[str, npt.NDArray[Any]]:
         return {name: tensor.read(storages) for name, tensor in found.items()}
     except (pickle.UnpicklingError, ValueError, TypeError, LookupError, AttributeError, EOFError, OverflowError) as e:
         raise EngineUnavailable(
-            f"The weights {path.name} cannot be read ({e or type(e).__name__}); remove the file, and it is fetched again."
+            f"The weights {path.name} cannot be read ({e or type(e).__name__}); remove the file to fetch it again."
         ) from e
 
 

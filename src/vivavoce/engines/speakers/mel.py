@@ -24,7 +24,10 @@ Floats = npt.NDArray[np.float32]
 
 
 def energies(samples: Floats) -> Floats:
-    """Energy in each band, shape ``(1 + n // HOP, BANDS)``, of ``n`` samples at ``RATE``; frame ``i`` at ``i * HOP``."""
+    """Energy in each band, shape ``(1 + n // HOP, BANDS)``, of ``n`` samples at ``RATE``.
+
+    Frame ``i`` is centred at sample ``i * HOP``.
+    """
     window, bank = _analysis()
     padded = np.pad(samples, _WINDOW // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::HOP][: 1 + len(samples) // HOP]
