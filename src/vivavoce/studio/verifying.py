@@ -30,7 +30,7 @@ _STAGE = "embed"
 _SHORT = 3.0
 """Seconds of speech; with less, embeddings of one speaker lie further apart."""
 _NOISY = 18.0
-"""dB of speech over noise as ``hear.noise`` measures it; below, one genuine probe in three was refused in our trials."""
+"""dB of speech over noise (``hear.noise``); below it one genuine probe in three was refused in our trials."""
 _CLIPPED = 1e-3
 """Share of samples at the peak; natural speech has a tenth of it, overdriven speech several times as much."""
 
