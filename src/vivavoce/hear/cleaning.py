@@ -1,7 +1,9 @@
 """Enhancers at any rate, and driven by pushing: what stands between an engine and a file or a live stream."""
 
+import itertools
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +13,7 @@ from vivavoce.media.sound import Resampler
 from vivavoce.nouns import Audio
 from vivavoce.ports import Enhancer
 
-__all__ = ["LiveCleaner", "cleaned"]
+__all__ = ["LiveCleaner", "cleaned", "evenly"]
 
 Samples = npt.NDArray[np.float32]
 
@@ -39,6 +41,27 @@ def cleaned(cleaner: Enhancer, blocks: Iterator[Audio], rate: int) -> Generator[
     for low in cleaner.enhance(bands.split(blocks)):
         yield Audio(bands.join(low.samples), rate)
     yield Audio(bands.rest(), rate)
+
+
+def evenly(streams: Sequence[Generator[Samples]]) -> Generator[list[Samples]]:
+    """Streams of arrays ``(…, n)`` that run at their own pace, in step: each time as much of each as all have given.
+
+    They are closed at the end, or when this one is.
+    """
+    waiting: list[Samples] | None = None
+    with ExitStack() as stack:
+        for stream in streams:
+            stack.enter_context(closing(stream))
+        for blocks in itertools.zip_longest(*streams):
+            if waiting is None:
+                waiting = [block[..., :0] for block in blocks]
+            waiting = [
+                held if block is None else np.concatenate([held, block], axis=-1)
+                for held, block in zip(waiting, blocks, strict=True)
+            ]
+            ready = min(held.shape[-1] for held in waiting)
+            yield [held[..., :ready] for held in waiting]
+            waiting = [held[..., ready:] for held in waiting]
 
 
 class LiveCleaner:

@@ -24,7 +24,8 @@ class Limiter:
     both of its sides allow: so no sample passes the ceiling, and below it nothing is changed.
     """
 
-    def __init__(self, rate: int, channels: int = 1) -> None:
+    def __init__(self, rate: int, channels: int = 1, *, ceiling: float = CEILING) -> None:
+        self._ceiling = ceiling
         self._length = max(1, round(_FRAME * rate))
         self._recovery = 1 - float(np.exp(-_FRAME / _RELEASE))
         self._waiting = np.zeros((channels, 0), np.float32)
@@ -49,7 +50,7 @@ class Limiter:
         padded = np.zeros((len(sound), frames * length), np.float32)
         padded[:, : min(size, frames * length)] = sound[:, : frames * length]
         peaks = np.abs(padded).reshape(len(sound), frames, length).max(axis=(0, 2))
-        allowed = CEILING / np.maximum(peaks, CEILING)
+        allowed = self._ceiling / np.maximum(peaks, self._ceiling)
         gain = self._line(allowed)
         done = (frames - 1) * length
         self._waiting = sound[:, done:]

@@ -9,7 +9,7 @@ import itertools
 import tempfile
 import time
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vivavoce.errors import InvalidInput
-from vivavoce.hear.cleaning import cleaned
+from vivavoce.hear.cleaning import cleaned, evenly
 from vivavoce.hear.noise import LevelMatch, NoiseMeter
 from vivavoce.media.limiter import Limiter
 from vivavoce.media.sound import Sound, WavWriter, sound
@@ -87,27 +87,26 @@ def enhance(
 
 def _pairs(read: Sound, cleaner: Enhancer) -> Iterator[tuple[Samples, Samples]]:
     """The sound as it was and as it is now, both ``(channels, n)``; each channel has a stream of its own."""
-    plain, *branches = itertools.tee(read.blocks, read.channels + 1)
-    with ExitStack() as stack:
-        streams = [
-            stack.enter_context(closing(_channel(cleaner, branch, number, read.rate)))
-            for number, branch in enumerate(branches)
-        ]
-        none = np.zeros((read.channels, 0), np.float32)
-        was, now = none, [none[:1]] * read.channels
-        for block, *made in itertools.zip_longest(plain, *streams, fillvalue=none):
-            was = np.concatenate([was, block], axis=1)
-            now = [np.concatenate(pair, axis=1) for pair in zip(now, made, strict=True)]
-            ready = min(part.shape[1] for part in (was, *now))
-            yield was[:, :ready], np.concatenate([part[:, :ready] for part in now])
-            was, now = was[:, ready:], [part[:, ready:] for part in now]
+    plain, *branches = itertools.tee(_limited(read), read.channels + 1)
+    channels = [_channel(cleaner, branch, number, read.rate) for number, branch in enumerate(branches)]
+    with closing(evenly([(block for block in plain), *channels])) as parts:
+        for was, *now in parts:
+            yield was, np.stack(now)
+
+
+def _limited(read: Sound) -> Iterator[Samples]:
+    """The sound as it was read, but never beyond full scale: an engine would clip it."""
+    limiter = Limiter(read.rate, read.channels, ceiling=1.0)
+    for block in read.blocks:
+        yield limiter.feed(block)
+    yield limiter.finish()
 
 
 def _channel(cleaner: Enhancer, blocks: Iterator[Samples], number: int, rate: int) -> Generator[Samples]:
-    """One channel, cleaned, in blocks of shape ``(1, n)``."""
+    """One channel, cleaned, in blocks of shape ``(n,)``."""
     with closing(cleaned(cleaner, (Audio(block[number], rate) for block in blocks), rate)) as stream:
         for out in stream:
-            yield out.samples[None]
+            yield out.samples
 
 
 def _write(target: Path, raw: IO[bytes], read: Sound, frames: int, gain: float, told: "_Told") -> None:
