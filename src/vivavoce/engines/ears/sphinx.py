@@ -1,0 +1,163 @@
+"""CMU PocketSphinx: a small recogniser whose English model comes in its wheel. For commands and for tests.
+
+Told a few phrases, it chooses among them reliably and quickly. On free speech it gets a third to a half of the words
+wrong: whoever wants a transcript installs Whisper.
+"""
+
+import importlib.util
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from vivavoce.engines.ears.phrases import Choice, Phrasebook
+from vivavoce.errors import EngineUnavailable, InvalidInput
+from vivavoce.nouns import Audio, EarTraits, Segment, Transcript, Word
+from vivavoce.text.languages import resolve
+
+__all__ = ["SphinxEar"]
+
+_RATE = 16_000
+_FRAME = 0.01
+"""Seconds."""
+_LONGEST = 20.0
+"""Seconds of a piece: the search's memory grows with it."""
+_PADDING = 0.25
+"""Seconds of near silence put around a piece: its first and last sound are judged by what is beside them."""
+_HISS = 5e-4
+"""Level of that near silence: digital zeros are nothing that the model knows."""
+_OPEN, _PHRASES, _SOUNDS = "open", "phrases", "sounds"
+
+
+class SphinxEar:
+    """English, on the CPU. Any number of threads may use it; they take turns, piece by piece."""
+
+    def __init__(self) -> None:
+        """Raises ``EngineUnavailable`` when the extra ``sphinx`` is not installed."""
+        if importlib.util.find_spec("pocketsphinx") is None:
+            raise EngineUnavailable(
+                "The recogniser sphinx is not installed; run `pip install 'vivavoce[sphinx]'`, or use another one."
+            )
+        self._lock = threading.Lock()
+        self._free: Any = None
+        self._closed: Any = None
+        self._book: Phrasebook | None = None
+
+    @property
+    def traits(self) -> EarTraits:
+        """English only."""
+        return EarTraits(
+            languages=("en",),
+            rate=_RATE,
+            longest=_LONGEST,
+            closed=True,
+            licence="BSD-2-Clause; for commands and tests: on free speech a third to a half of the words are wrong",
+        )
+
+    def recognize(
+        self, pieces: Sequence[Audio], *, language: str = "", phrases: Sequence[str] = ()
+    ) -> Iterator[Transcript]:
+        """What is said in each piece: free English, or with ``phrases`` one of them or nothing.
+
+        Raises ``InvalidInput`` at once for another language and for a phrase with a word that it cannot pronounce.
+        """
+        if language and resolve(language).code != "en":
+            raise InvalidInput("The recogniser sphinx understands English only; install another one for this language.")
+        with self._lock:
+            book = self._open_book(phrases) if phrases else None
+        return self._heard(pieces, book)
+
+    def close(self) -> None:
+        """Let go of the models."""
+        with self._lock:
+            self._free = self._closed = self._book = None
+
+    def _heard(self, pieces: Sequence[Audio], book: Phrasebook | None) -> Iterator[Transcript]:
+        for piece in pieces:
+            if piece.rate != _RATE:
+                raise ValueError(f"The recogniser sphinx wants {_RATE} samples a second, not {piece.rate}.")
+            with self._lock:
+                words = self._chosen(piece, book) if book else self._written(piece)
+            yield Transcript("en", piece.seconds, _segments(book.spelt(words) if book else words))
+
+    # ---- under the lock
+
+    def _written(self, piece: Audio) -> list[Word]:
+        """Free speech."""
+        if self._free is None:
+            self._free = _decoder()
+        _decode(self._free, _padded(piece))
+        return _words(self._free, piece.seconds)
+
+    def _chosen(self, piece: Audio, book: Phrasebook) -> list[Word]:
+        """One of the phrases, if it explains the sound about as well as any row of phonemes does."""
+        if self._closed is None:
+            self._closed = _decoder(lm=None)
+            self._closed.add_allphone_file(_SOUNDS)
+        decoder, sound = self._closed, _padded(piece)
+        if self._book is not book:
+            decoder.add_jsgf_string(_PHRASES, book.grammar)
+            self._book = book
+        decoder.activate_search(_PHRASES)
+        score = _decode(decoder, sound)
+        words = _words(decoder, piece.seconds)
+        if score is None or not book.holds([w.text for w in words]):
+            return []
+        decoder.activate_search(_SOUNDS)
+        best = _decode(decoder, sound)
+        probability = Choice(words, score, best or 0.0).probability(piece)
+        return [Word(w.text, w.start, w.end, probability) for w in words] if probability >= 0.5 else []
+
+    def _open_book(self, phrases: Sequence[str]) -> Phrasebook:
+        known = self._book
+        if known is not None and known.phrases == tuple(phrases):
+            return known
+        if self._closed is None:
+            self._closed = _decoder(lm=None)
+            self._closed.add_allphone_file(_SOUNDS)
+        return Phrasebook(phrases, lambda word: self._closed.lookup_word(word) is not None)
+
+
+def _decoder(**options: Any) -> Any:
+    import pocketsphinx
+
+    return pocketsphinx.Decoder(samprate=_RATE, loglevel="FATAL", **options)
+
+
+def _padded(piece: Audio) -> bytes:
+    """16-bit samples with near silence around them; the hiss is the same each time, and so is the answer."""
+    around = round(_PADDING * _RATE)
+    hiss = np.random.default_rng(0).normal(0.0, _HISS, len(piece.samples) + 2 * around)
+    hiss[around:-around] += piece.samples
+    return np.rint(np.clip(hiss, -1, 1) * 32767).astype("<i2").tobytes()
+
+
+def _decode(decoder: Any, sound: bytes) -> float | None:
+    """Search the whole utterance; the score (natural logarithm) of what was found, None when nothing was."""
+    decoder.reinit_feat()  # what it has learnt of other speakers' microphones would change the answer
+    decoder.start_utt()
+    try:
+        decoder.process_raw(sound, full_utt=True)
+    finally:
+        decoder.end_utt()
+    found = decoder.hyp()
+    return None if found is None else float(decoder.get_logmath().log(found.best_score))
+
+
+def _words(decoder: Any, seconds: float) -> list[Word]:
+    """Words with times and posterior probabilities, without fillers, and without the number of a pronunciation."""
+    logs, made = decoder.get_logmath(), []
+    for segment in decoder.seg() or ():
+        if segment.word.startswith(("<", "[", "+")):
+            continue
+        start = min(max(0.0, segment.start_frame * _FRAME - _PADDING), seconds)
+        end = min(max(start, (segment.end_frame + 1) * _FRAME - _PADDING), seconds)
+        made.append(Word(segment.word.partition("(")[0], start, end, min(1.0, float(logs.exp(segment.prob)))))
+    return made
+
+
+def _segments(words: Sequence[Word]) -> tuple[Segment, ...]:
+    if not words:
+        return ()
+    return (Segment(" ".join(w.text for w in words), words[0].start, words[-1].end, tuple(words)),)
