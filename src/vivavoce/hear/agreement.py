@@ -8,6 +8,7 @@ elsewhere, so words are put in place by their times before they are compared.
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf
 
 from vivavoce.nouns import Segment, Transcript, Word
 from vivavoce.text.languages import LANGUAGES
@@ -36,11 +37,16 @@ class Agreement:
         """What was heard last after the committed words; the next hypothesis may say otherwise."""
         return self._tail
 
-    def hear(self, words: Sequence[Word]) -> tuple[Word, ...]:
-        """Take the next hypothesis, its times those of the utterance (seconds); returns what was committed by it."""
+    def hear(self, words: Sequence[Word], *, edge: float = inf) -> tuple[Word, ...]:
+        """Take the next hypothesis, its times those of the utterance (seconds); returns what was committed by it.
+
+        A word that ends after ``edge`` is not committed: its end may not have been heard.
+        """
         fresh = beyond(words, self._committed)
         agreed = 0
-        while agreed < min(len(fresh), len(self._tail)) and _agree(fresh[agreed], self._tail[agreed]):
+        for now, before in zip(fresh, self._tail, strict=False):
+            if now.end > edge or not _agree(now, before):
+                break
             agreed += 1
         self._committed += fresh[:agreed]
         self._tail = fresh[agreed:]

@@ -13,8 +13,10 @@ _DIP = 0.5
 """Probability of speech below which a gap between two words is a place to cut."""
 _MARGIN = 1
 """Hops on each side of a gap that are looked at too: word times are not exact."""
-_KEPT = 0.5
-"""Seconds at the end of the window that are never cut off: words in them are still being said."""
+_KEPT = 1.0
+"""Seconds at the end of the window that are never cut off: less can hardly be recognised."""
+_EDGE = 0.1
+"""Seconds at the end of the window in which a word may still be going on: it is not agreed on yet."""
 
 
 class Utterance:
@@ -52,10 +54,8 @@ class Utterance:
 
     @property
     def covered(self) -> bool:
-        """Whether nothing is left to be heard: the last hypothesis is of the whole window, up to the end of speech."""
-        if self.spoken <= self._since:
-            return True
-        return self._latest is not None and self._latest[1] == self._since and self._latest[2] >= self.spoken
+        """Whether nothing is left to be heard: the last hypothesis reached the end of the speech."""
+        return self.spoken <= max(self._since, self.heard)
 
     @property
     def seconds(self) -> float:
@@ -77,7 +77,7 @@ class Utterance:
         """Take a hypothesis of the window from ``since`` to ``until``."""
         self._latest = transcript, since, until
         self.language = transcript.language
-        self._agreement.hear(words_of(transcript, after=since / RATE))
+        self._agreement.hear(words_of(transcript, after=since / RATE), edge=until / RATE - _EDGE)
 
     def trim(self, seconds: float) -> bool:
         """Cut the window to about ``seconds`` where it is longer, in a gap after words that are agreed on."""
@@ -117,8 +117,6 @@ class Utterance:
 
         Where the rest was never heard whole, what is agreed on and what follows it.
         """
-        if self.spoken <= self._since:
-            return joined(self._sealed, self.language), self._sealed
         if not self.covered or self._latest is None:
             words = (*self._agreement.committed, *self._agreement.tail)
             return joined(words, self.language), words

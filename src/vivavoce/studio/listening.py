@@ -42,7 +42,7 @@ _SHORTEST = 3.0
 _TRIES = 2
 """How often the end of an utterance is recognised before it is given up."""
 _MENDING = 1.0
-"""Seconds after a failure before a partial text is tried again."""
+"""Seconds of sound after a failure before a partial text is tried again."""
 Command = Callable[[], Awaitable[None]]
 
 
@@ -73,7 +73,7 @@ class Listening:
         self._told = ""
         self._failures = 0
         self._trouble: VivavoceError | None = None
-        self._rested = self._mended = 0.0
+        self._mended, self._took = 0, 0.0
         self._decoding: asyncio.Task[None] | None = None
         self._idle = asyncio.Event()
         self._listener: asyncio.Task[None] | None = None
@@ -134,6 +134,17 @@ class Listening:
         """No more sound comes. The ``Final`` of what is left comes in any case, then the events end."""
         await self._inbox.put(self._pcm.end())
         await self._inbox.put(self._finish)
+
+    async def caught_up(self) -> None:
+        """Wait until all of the sound is judged and nothing is being recognised: for who sends faster than live."""
+        reached = asyncio.Event()
+        await self._inbox.put(partial(self._reach, reached))
+        waiting = asyncio.create_task(reached.wait())
+        try:
+            await asyncio.wait([waiting, *filter(None, [self._listener])], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+            await asyncio.wait([waiting])
 
     # ---- in order, one at a time
 
@@ -241,6 +252,11 @@ class Listening:
             if self._open is None:
                 self._tune()
 
+    async def _reach(self, reached: asyncio.Event) -> None:
+        await self._settled()
+        await self._recognised()
+        reached.set()
+
     def _tune(self) -> None:
         self._origin, self._endpointer = self._at, self._tuned()
 
@@ -274,12 +290,11 @@ class Listening:
         return any(at > utterance.heard for at in self._flushes)
 
     def _due(self, utterance: Utterance) -> bool:
-        now = asyncio.get_running_loop().time()
-        if utterance.covered or now < self._mended:
+        if utterance.covered or self._at < self._mended:
             return False
         if utterance.paused or self._unheard(utterance):
             return True
-        return utterance.end - utterance.heard >= self._manner.emit_seconds * RATE and now >= self._rested
+        return utterance.end - utterance.heard >= max(self._manner.emit_seconds, 2 * self._took) * RATE
 
     def _recognise_window(self, utterance: Utterance) -> None:
         self._decoding = asyncio.create_task(self._hear(utterance), name="recognition")
@@ -295,9 +310,8 @@ class Listening:
         except Exception as e:  # noqa: BLE001 - whoever reads the events hears of it
             self._close(e)
         else:
-            took = loop.time() - began
-            self._pace.add(audio.seconds, took)
-            self._rested, self._failures = began + 2 * took, 0
+            self._took, self._failures = loop.time() - began, 0
+            self._pace.add(audio.seconds, self._took)
             utterance.hear(transcript, since, until)
             if utterance is self._open:
                 self._tell(utterance)
@@ -329,7 +343,7 @@ class Listening:
             return
         self._failures += 1
         self._trouble = error
-        self._mended = asyncio.get_running_loop().time() + _MENDING
+        self._mended = self._at + int(_MENDING * RATE)
         self._answer()  # with what there is
 
     def _close(self, error: BaseException | None = None) -> None:
