@@ -8,7 +8,18 @@ Each check plays the engine as the server does and raises ``ContractBroken`` wit
 """
 
 from vivavoce.testing.base import ContractBroken
+from vivavoce.testing.cleaners import check_enhancer
 from vivavoce.testing.faces import check_animator, check_prepare, sample_speech
+from vivavoce.testing.speakers import check_encoder
 from vivavoce.testing.voices import SENTENCES, check_synthesizer
 
-__all__ = ["SENTENCES", "ContractBroken", "check_animator", "check_prepare", "check_synthesizer", "sample_speech"]
+__all__ = [
+    "SENTENCES",
+    "ContractBroken",
+    "check_animator",
+    "check_encoder",
+    "check_enhancer",
+    "check_prepare",
+    "check_synthesizer",
+    "sample_speech",
+]

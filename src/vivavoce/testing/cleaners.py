@@ -16,15 +16,17 @@ __all__ = ["check_enhancer"]
 
 Samples = npt.NDArray[np.float32]
 
-_RATES = 8_000, 16_000, 44_100, 48_000
+_RATES = 16_000, 44_100
 """Hz; what an engine for any rate is tried at."""
-_SECONDS = 3.0
+_SECONDS = 1.8
 _SAME = 1e-4
 """By how much two runs over the same sound may differ."""
 _IN_TIME = 0.001
 """Seconds by which sound may be moved."""
-_KEPT, _QUIETER = -3.0, -1.0
-"""dB: clean speech loses at most so much, steady noise at least so much."""
+_CHANGED = -12.0, 3.0
+"""dB by which a voice without noise may change: a machine's buzz is no real voice, some nets take much of it away."""
+_QUIETER = -1.0
+"""dB by which steady noise changes at the least."""
 
 
 def check_enhancer(engine: Enhancer) -> None:
@@ -37,30 +39,26 @@ def check_enhancer(engine: Enhancer) -> None:
         speech = _speech(rate)
         whole = _joined(engine, speech, rate, [len(speech)])
         _check_blocks(engine, speech, whole, rate)
-        _check_live(engine, speech, rate)
+        _check_live(engine, speech, whole, rate)
         _check_sound(engine, speech, whole, rate)
-        _check_apart(engine, speech, whole, rate)
+        _check_apart(engine, speech, rate)
     rate = (traits.rates or _RATES)[0]
     require(not list(engine.enhance(iter(()))), "Out of no sound comes none.")
     check_closing(lambda: engine.enhance(Audio(_speech(rate), rate) for _ in itertools.count()), "enhance")
 
 
 def _check_blocks(engine: Enhancer, speech: Samples, whole: Samples, rate: int) -> None:
-    for sizes in ([rate // 100], [1, 333, 4097, 0]):
-        parts = _joined(engine, speech, rate, sizes)
-        require(
-            len(parts) == len(speech), f"As many samples come out as go in ({len(parts)}, {len(speech)}; {rate} Hz)."
-        )
-        apart = float(np.abs(parts - whole).max())
-        require(apart <= _SAME, f"Blocks of any length give the same sound (apart by {apart:.2g} at {rate} Hz).")
+    parts = _joined(engine, speech, rate, [1, 333, 4097, 0])
+    require(len(parts) == len(speech), f"As many samples come out as go in ({len(parts)}, {len(speech)}; {rate} Hz).")
+    _same(parts, whole, f"Blocks of any length give the same sound at {rate} Hz")
     for few in (0, 1, rate // 50 + 1):
         made = _joined(engine, speech[:few], rate, [max(few, 1)])
         require(len(made) == few, f"Of {few} samples come {few}, not {len(made)}.")
 
 
-def _check_live(engine: Enhancer, speech: Samples, rate: int) -> None:
+def _check_live(engine: Enhancer, speech: Samples, whole: Samples, rate: int) -> None:
     """One block out for each in, and never later than the lookahead."""
-    given = taken = 0
+    given = 0
     step = rate // 50
 
     def source() -> Iterator[Audio]:
@@ -69,42 +67,49 @@ def _check_live(engine: Enhancer, speech: Samples, rate: int) -> None:
             given += 1
             yield Audio(speech[start : start + step], rate)
 
+    taken = np.zeros(0, np.float32)
     with closing(cast("Any", engine.enhance(source()))) as stream:
-        for number in range(1, len(speech) // step):
-            taken += len(next(stream).samples)
-            require(given == number, "One block comes out for each that goes in, if need be an empty one.")
-            late = given * step - taken
-            allowed = engine.traits.lookahead * rate + 1
-            require(late <= allowed, f"Sound is never later than the lookahead ({late} > {allowed:.0f} samples).")
+        for number, block in enumerate(stream, 1):
+            taken = np.concatenate([taken, block.samples])
+            if number <= len(speech) // step:
+                require(given == number, "One block comes out for each that goes in, if need be an empty one.")
+                late, allowed = given * step - len(taken), engine.traits.lookahead * rate + 1
+                require(late <= allowed, f"Sound is never later than the lookahead ({late} > {allowed:.0f} samples).")
+    _same(taken, whole, f"Blocks of 20 ms give the same sound at {rate} Hz")
 
 
 def _check_sound(engine: Enhancer, speech: Samples, whole: Samples, rate: int) -> None:
     require(whole.dtype == np.float32 and whole.ndim == 1, "Sound is mono float32, shape (n,).")
     require(np.isfinite(whole).all() and np.abs(whole).max() <= 1.5, "Sound is finite and about as loud as it was.")
     gain = _level(whole) - _level(speech)
-    require(_KEPT <= gain <= -_KEPT, f"Clean speech is as loud as before to within 3 dB (changed by {gain:.1f}).")
+    require(_CHANGED[0] <= gain <= _CHANGED[1], f"A voice without noise can still be heard (changed by {gain:.1f} dB).")
     moved = abs(_lag(speech, whole)) / rate
     require(moved <= _IN_TIME, f"Sound stays in time (moved by {moved * 1000:.1f} ms at {rate} Hz).")
     noise = np.random.default_rng(5).normal(0, 0.05, len(speech)).astype(np.float32)
-    left = _joined(engine, noise, rate, [rate // 10])[rate * 2 :]
-    fallen = _level(left) - _level(noise[rate * 2 :])
-    require(fallen <= _QUIETER, f"After two seconds steady noise is quieter than before (by {-fallen:.1f} dB).")
-    silence = _joined(engine, np.zeros_like(speech), rate, [rate])
+    left = _joined(engine, noise, rate, [rate // 10])[-rate // 2 :]
+    fallen = _level(left) - _level(noise[-rate // 2 :])
+    require(fallen <= _QUIETER, f"After a second steady noise is quieter than before (by {-fallen:.1f} dB).")
+    silence = _joined(engine, np.zeros(rate // 2, np.float32), rate, [rate])
     require(np.abs(silence).max() < 1e-3, "Silence stays silent.")
 
 
-def _check_apart(engine: Enhancer, speech: Samples, whole: Samples, rate: int) -> None:
+def _check_apart(engine: Enhancer, speech: Samples, rate: int) -> None:
     """Two streams read in turn sound as each does alone."""
-    other = speech[::-1].copy()
-    alone = whole, _joined(engine, other, rate, [rate // 10])
-    streams = [engine.enhance(_cut(samples, rate, [rate // 10])) for samples in (speech, other)]
+    pair_of = speech[: len(speech) // 2], speech[len(speech) // 2 :]
+    alone = [_joined(engine, samples, rate, [rate // 10]) for samples in pair_of]
+    streams = [engine.enhance(_cut(samples, rate, [rate // 10])) for samples in pair_of]
     made: tuple[list[Samples], list[Samples]] = ([], [])
     for pair in itertools.zip_longest(*streams):
         for block, blocks in zip(pair, made, strict=True):
             if block is not None:
                 blocks.append(block.samples)
     for wanted, blocks in zip(alone, made, strict=True):
-        require(np.abs(np.concatenate(blocks) - wanted).max() <= _SAME, "Two streams read in turn do not mix.")
+        _same(np.concatenate(blocks), wanted, "Two streams read in turn sound as each does alone")
+
+
+def _same(one: Samples, other: Samples, what: str) -> None:
+    apart = float(np.abs(one - other).max()) if len(one) == len(other) else np.inf
+    require(apart <= _SAME, f"{what} (apart by {apart:.2g}).")
 
 
 def _speech(rate: int) -> Samples:
