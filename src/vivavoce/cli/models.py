@@ -38,11 +38,13 @@ def show() -> None:
 
 @app.command()
 def pull(
-    names: Annotated[list[str] | None, typer.Argument(help="Models to fetch; all when none is named.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Models to fetch; when none is named, all small ones.")
+    ] = None,
 ) -> None:
-    """Fetch models now, so that nothing is fetched later."""
+    """Fetch models now, so that nothing is fetched later. Recognisers are large, and fetched by name only."""
     store = _store()
-    for name in names or [held.weight.name for held in store.entries()]:
+    for name in names or [held.weight.name for held in store.entries() if not held.weight.hub]:
         with _fetching(name) as fetching:
             path = store.pull(name, fetching)
         out.print(f"{name}: {path}", highlight=False)
