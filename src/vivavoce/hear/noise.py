@@ -25,6 +25,8 @@ _LEVELS = np.arange(_LOWEST, _STEP / 2 + 10, _STEP)
 """dB; sound of floats may be a little louder than full scale."""
 _QUIET = 0.1
 """Share of the moments that are taken for noise: the quietest."""
+_SPREAD = 2.0
+"""dB over the level of the quietest within which steady noise lies."""
 _RANGE = 15.9
 _GAP = 6.0
 """dB below the threshold from which a moment surely holds no speech."""
@@ -68,7 +70,7 @@ class NoiseMeter:
             return Loudness(_LOWEST, _LOWEST)
         power = 10 ** (_LEVELS / 10)
         share = np.cumsum(self._counts) / self._counts.sum()
-        quiet = share <= max(_QUIET, share[np.flatnonzero(self._counts)[0]])
+        quiet = _LEVELS[np.searchsorted(share, _QUIET)] + _SPREAD >= _LEVELS
         noise = float(np.average(power[quiet], weights=self._counts[quiet]))
         active = (_decibels(noise) + _LEAST_OVER < _LEVELS) & (_threshold(self._counts) <= _LEVELS)
         speech = float(np.average(power[active], weights=self._counts[active])) if self._counts[active].any() else 0.0
