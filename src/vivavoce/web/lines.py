@@ -66,8 +66,10 @@ class Line:
         try:
             await work
             await self._close(1000)
-        except (WebSocketDisconnect, _Deaf) as e:
-            _log.info("a listener's client has gone", left=isinstance(e, WebSocketDisconnect))
+        except WebSocketDisconnect:
+            return
+        except _Deaf:
+            _log.warning("a client stopped reading", seconds=self._patience.unread_seconds)
             await self._close(1008)
         except VivavoceError as e:
             await self._end(e, _code(e))

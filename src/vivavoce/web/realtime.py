@@ -147,8 +147,8 @@ class _Session:
         if not isinstance(session, dict):
             raise InvalidInput("session is missing; send it as an object.")
         self.older = asked["type"].startswith("transcription_") or self.older
-        given = _older(session) if self.older else (session.get("audio") or {}).get("input") or {}
         try:
+            given = _older(session) if self.older else (session.get("audio") or {}).get("input") or {}
             wanted = _Input.model_validate(given)
         except (ValidationError, AttributeError) as e:
             where = ".".join(map(str, e.errors()[0]["loc"])) if isinstance(e, ValidationError) else "audio"
