@@ -3,15 +3,18 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from vivavoce.engines.espeak import EspeakVoice
 from vivavoce.errors import EngineUnavailable
-from vivavoce.nouns import Avatar
+from vivavoce.media.audio import resample
+from vivavoce.nouns import Audio, Avatar
 from vivavoce.ports import Animator
 from vivavoce.registry import Registry
 from vivavoce.store.avatars import AvatarLibrary
 from vivavoce.studio.scene import builtin_avatars
-from vivavoce.testing import check_animator, check_prepare, check_synthesizer
+from vivavoce.testing import check_animator, check_encoder, check_prepare, check_synthesizer
 
 NAMES = Registry()
 
@@ -66,3 +69,18 @@ def test_prepare(registry: Registry, name: str, tmp_path: Path) -> None:
     except EngineUnavailable as e:
         pytest.skip(str(e))
     assert avatar.engine == name
+
+
+@pytest.mark.parametrize("name", NAMES.names("speaker"))
+def test_speaker(registry: Registry, name: str, voice: EspeakVoice) -> None:
+    try:
+        engine = registry.get("speaker", name)
+    except EngineUnavailable as e:
+        pytest.skip(str(e))
+
+    def says(who: str, text: str) -> Audio:
+        parts = [part.audio for part in voice.synthesize(text, language="en", voice=who)]
+        return resample(Audio(np.concatenate([p.samples for p in parts]), parts[0].rate), engine.traits.rate)
+
+    one, two = "The north wind and the sun disputed which was the stronger.", "A traveller came along in a warm cloak."
+    check_encoder(engine, says("f3", one), says("f3", two), says("m3", one))

@@ -1,4 +1,4 @@
-"""``speaker.campplus``: CAM++ (Wang et al., 2023, arXiv:2303.00332) through sherpa-onnx, with a model of the operator's.
+"""``speaker.campplus``: CAM++ (Wang et al., 2023, arXiv:2303.00332) through sherpa-onnx, the model the operator's.
 
 Any model of 3D-Speaker or WeSpeaker that was exported for sherpa-onnx will do. sherpa-onnx ends the whole process when
 a model is not what it expects, so the file is looked at before it gets to see it.

@@ -1,10 +1,11 @@
 """``speaker.ge2e``: three LSTM layers that tell speakers apart (Wan et al., 2018, arXiv:1710.10467), without torch.
 
-The weights are Resemblyzer's. Its arithmetic is kept: sound as loud as it wants it, without pauses, in windows of
-1.6 s that overlap by half, each to an embedding; their mean, of length 1, is the speaker's. Embeddings are never
-negative, so cosines lie between 0 and 1. Two things differ: Silero finds the pauses, since WebRTC's detector takes
-noise for speech; and speech shorter than a window is repeated instead of filled up with silence, which on 1 s of it
-brings the equal error rate from 1.3 % to none in our trials.
+The weights are Resemblyzer's, and so is the arithmetic: speech without its pauses, in windows of 1.6 s that overlap by
+half, each to an embedding; their mean, of length 1, is the speaker's. Embeddings are never negative, so cosines lie
+between 0 and 1. Three things differ, each to the better on our recordings. Silero finds the pauses, for WebRTC's
+detector takes noise for speech. Loud speech is turned down as quiet speech is turned up, for the net sees energies and
+takes loudness for a trait of the voice: 17 dB cost 0.15 of the cosine. Speech shorter than a window is repeated
+instead of filled up with silence: with 1 s of it the equal error rate falls from 1.3 % to none.
 """
 
 from collections.abc import Mapping
@@ -34,7 +35,7 @@ _COVERAGE = 0.75
 _BATCH = 32
 """Windows judged at once: 40 MB."""
 _LOUDNESS = -30.0
-"""dB of full scale (RMS) to which quieter sound is raised."""
+"""dB of full scale (RMS): what Resemblyzer raises quieter speech to."""
 
 
 class Ge2eEncoder:
@@ -61,7 +62,7 @@ class Ge2eEncoder:
 
     def embed(self, audio: Audio) -> Floats:
         """The speaker's embedding, see ``ports.SpeakerEncoder``. The sound is not denoised: that costs identity."""
-        return self._net.embed(_filled(_raised(voiced(audio, self.traits).samples)))
+        return self._net.embed(_filled(_levelled(voiced(audio, self.traits).samples)))
 
 
 class Ge2eNet:
@@ -107,10 +108,9 @@ def _filled(samples: Floats) -> Floats:
     return np.resize(samples, max(len(samples), _WINDOW * HOP))
 
 
-def _raised(samples: Floats) -> Floats:
+def _levelled(samples: Floats) -> Floats:
     power = float(np.mean(np.square(samples, dtype=np.float64)))
-    gain = 10 ** (_LOUDNESS / 20) / np.sqrt(max(power, 1e-12))
-    return samples * np.float32(max(1.0, gain))
+    return samples * np.float32(10 ** (_LOUDNESS / 20) / np.sqrt(max(power, 1e-12)))
 
 
 def _written(weights: Mapping[str, npt.NDArray[Any]]) -> bytes:
