@@ -85,13 +85,13 @@ def verify(probe: Mapping[str, Any], references: Sequence[Mapping[str, Any]], th
     if any(_kind(reference) != _kind(probe) for reference in references):
         raise Conflict("The reference was made with another speaker encoder and cannot be compared; enrol it again.")
     centre = np.mean([_unit(reference["embedding"]) for reference in references], axis=0)
-    score = max(0.0, float(_unit(probe["embedding"]) @ _unit(centre)))
+    score = round(float(np.clip(_unit(probe["embedding"]) @ _unit(centre), 0, 1)), 4)
     warnings = list(probe.get("warnings", ()))
     for reference in references:
         told = [f"Reference: {warning}" for warning in reference.get("warnings", ())]
         warnings += [warning for warning in told if warning not in warnings]
     return {
-        "score": round(min(score, 1.0), 4),
+        "score": score,
         "decision": score >= threshold,
         "threshold": threshold,
         "warnings": warnings,
