@@ -244,8 +244,10 @@ export class VivavoceAvatar extends HTMLElement {
   }
 
   #clock(turn, show, time) {
-    const cue = show.cues.findLast((held) => held.start <= time + 0.001) ?? show.cues[0];
+    let cue = show.cues.findLast((held) => held.start <= time + 0.001) ?? show.cues[0];
     if (!cue || !turn.spoke) return;
+    // A picture is shown a moment after the clock has passed it: behind a border it would lead back.
+    if (this.#cue?.start > cue.start && show.cues.includes(this.#cue)) cue = this.#cue;
     if (cue !== this.#cue) {
       if (this.#cue) this.#words(this.#cue, Infinity);
       this.#cue = cue;
