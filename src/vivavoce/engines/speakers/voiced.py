@@ -13,6 +13,6 @@ def voiced(audio: Audio, traits: SpeakerTraits) -> Audio:
     if found.seconds < traits.least:
         raise InvalidInput(
             f"There are {found.seconds:.1f} s of speech in {audio.seconds:.1f} s of sound; at least {traits.least:g} s "
-            "are needed, and from 5 s on a voice is told reliably."
+            "are needed, send a longer recording."
         )
     return found.speech
