@@ -69,6 +69,12 @@ def avatars(request: Request) -> HTMLResponse:
     return _page(request, "avatars.html")
 
 
+@router.api_route("/microphone", methods=_READ)
+def microphone(request: Request) -> HTMLResponse:
+    """Speak, and read along; clean and write down recordings, compare voices."""
+    return _page(request, "microphone.html")
+
+
 @router.api_route("/api-test", methods=_READ)
 def api_test(request: Request) -> HTMLResponse:
     """Every call of the chunk API, to try."""

@@ -22,12 +22,17 @@ export function translated(listener) {
 
 export const pageLanguage = () => tongue;
 
+/** Write the page's words into what `root` contains; what is added later needs it too. */
+export function dress(root) {
+  for (const element of root.querySelectorAll("[data-t]")) element.textContent = say(element.dataset.t);
+  for (const element of root.querySelectorAll("[data-l]")) element.setAttribute("aria-label", say(element.dataset.l));
+  for (const element of root.querySelectorAll("[data-p]")) element.placeholder = say(element.dataset.p);
+}
+
 function apply() {
   document.documentElement.lang = tongue;
   document.title = `${say(document.body.dataset.title)} – vivavoce`;
-  for (const element of document.querySelectorAll("[data-t]")) element.textContent = say(element.dataset.t);
-  for (const element of document.querySelectorAll("[data-l]")) element.setAttribute("aria-label", say(element.dataset.l));
-  for (const element of document.querySelectorAll("[data-p]")) element.placeholder = say(element.dataset.p);
+  dress(document);
   for (const listener of listeners) listener();
 }
 
@@ -56,16 +61,26 @@ export function reveal(element) {
   if (top < 0 || bottom > innerHeight) element.scrollIntoView({ behavior, block: bottom - top > innerHeight ? "start" : "center" });
 }
 
-/** Show what went wrong, in the page's language, with the server's own sentence below; `null` hides it. */
+/** Show what went wrong, in the page's language, with the server's own sentence below; `null` hides it.
+ *
+ * A page may have words of its own for an error, under its name; `error.….what` says more than the server can.
+ */
 export function trouble(error) {
   const box = $("trouble");
   if (!box) return;
   box.hidden = !error;
   if (!error) return;
-  const key = `error.${error.code}`;
-  box.querySelector("strong").textContent = say(key in WORDS.en ? key : "error.internal");
-  box.querySelector("span").textContent = error.code === "network" ? say("error.network.what") : error.message;
+  const [page] = document.body.dataset.title.split(".");
+  const key = [`${page}.error.${error.code}`, `error.${error.code}`].find((one) => one in WORDS.en) ?? "error.internal";
+  box.querySelector("strong").textContent = say(key);
+  const more = `${key}.what`;
+  box.querySelector("span").replaceChildren(...withCommands(more in WORDS.en ? say(more) : error.message));
   reveal(box);
+}
+
+/** A sentence whose `commands` stand out. */
+function withCommands(sentence) {
+  return sentence.split(/`([^`]+)`/).map((part, n) => (n % 2 ? Object.assign(document.createElement("code"), { textContent: part }) : part));
 }
 
 /** What there is to choose from, once the server is ready. */

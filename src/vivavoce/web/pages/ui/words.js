@@ -1,6 +1,7 @@
 // What the pages say, in five languages. A text missing in one is shown in English.
 
 import { AVATAR_WORDS } from "/ui/words-avatars.js";
+import { MICROPHONE_WORDS } from "/ui/words-microphone.js";
 
 export const TONGUES = { en: "English", ru: "Русский", kk: "Қазақша", ko: "한국어", zh: "中文" };
 
@@ -232,4 +233,6 @@ export const WORDS = {
   },
 };
 
-for (const [tongue, words] of Object.entries(AVATAR_WORDS)) Object.assign(WORDS[tongue], words);
+for (const more of [AVATAR_WORDS, MICROPHONE_WORDS]) {
+  for (const [tongue, words] of Object.entries(more)) Object.assign(WORDS[tongue], words);
+}
