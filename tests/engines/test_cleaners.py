@@ -51,7 +51,8 @@ def hiss(n: int, level: float = 0.02, seed: int = 3) -> Samples:
 
 def run(engine: Enhancer, samples: Samples, rate: int = RATE, block: int = 1600) -> Samples:
     blocks = (Audio(samples[at : at + block], rate) for at in range(0, len(samples), block))
-    return np.concatenate([out.samples for out in cleaned(engine, blocks, rate)])
+    whole: Samples = np.concatenate([out.samples for out in cleaned(engine, blocks, rate)])
+    return whole
 
 
 def decibels(samples: Samples) -> float:

@@ -64,11 +64,11 @@ def _rain(n: int, draw: np.random.Generator, _: Sequence[Array]) -> Array:
         np.arange(n), np.arange(0, n + RATE, RATE // 2), draw.normal(1, 0.3, len(range(0, n + RATE, RATE // 2)))
     )
     made = _shaped(n, draw, 800, 7500, 0) * np.clip(swells, 0.3, 2)
-    for _ in range(25 * n // RATE):
-        length = draw.integers(40, 200)
+    for _drop in range(25 * n // RATE):
+        length = int(draw.integers(40, 200))
         _add(
             made,
-            draw.integers(n),
+            int(draw.integers(n)),
             draw.standard_normal(length) * np.exp(-4 * np.arange(length) / length),
             draw.uniform(1, 5),
         )
@@ -82,7 +82,7 @@ def _cafe(n: int, draw: np.random.Generator, voices: Sequence[Array]) -> Array:
     time = np.arange(3000) / RATE
     for _ in range(3 * n // (2 * RATE)):
         ring = sum(np.sin(2 * np.pi * draw.uniform(2000, 6500) * time) for _ in range(4))
-        _add(made, draw.integers(n), ring * np.exp(-time * draw.uniform(25, 60)), draw.uniform(0.5, 1.5))
+        _add(made, int(draw.integers(n)), ring * np.exp(-time * draw.uniform(25, 60)), draw.uniform(0.5, 1.5))
     return made
 
 

@@ -76,7 +76,7 @@ class Reel:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._context = opened(path, "mov", "the reel is damaged")
+        self._context = opened(path, "mov", "the reel is damaged", ours=True)
         try:
             self._container = self._context.__enter__()
         except (InvalidInput, OSError) as error:

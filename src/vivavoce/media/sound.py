@@ -28,6 +28,15 @@ Samples = npt.NDArray[np.float32]
 _FORMATS = "aac,ac3,aiff,amr,ape,asf,au,avi,caf,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,tta,w64,wav,webm,wv"
 # Of these, the ones whose length is counted in their header; that of the others is guessed from the bit rate.
 _COUNTED = {"aiff", "ape", "au", "caf", "flac", "matroska", "mov", "ogg", "tta", "w64", "wav", "webm", "wv"}
+# Decoders of sound for these; those of pictures are not even looked for, see ``container.opened``.
+_DECODERS = ",".join(
+    (
+        "aac,aac_latm,ac3,adpcm_ima_qt,adpcm_ima_wav,adpcm_ms,adpcm_yamaha,alac,amrnb,amrwb,ape,dca,eac3,flac,g722,g726",
+        "gsm,gsm_ms,ilbc,libopus,libvorbis,mp1,mp1float,mp2,mp2float,mp3,mp3float,opus,pcm_alaw,pcm_f32be,pcm_f32le",
+        "pcm_f64be,pcm_f64le,pcm_mulaw,pcm_s16be,pcm_s16le,pcm_s24be,pcm_s24le,pcm_s32be,pcm_s32le,pcm_s64le,pcm_s8",
+        "pcm_u8,speex,tta,vorbis,wavpack,wmalossless,wmapro,wmav1,wmav2,wmavoice",
+    )
+)
 
 _LOWEST_RATE = 4_000  # Hz; below it speech is not intelligible
 _HIGHEST_RATE = 48_000  # Hz; bounds the memory of a file that claims more
@@ -66,7 +75,7 @@ def sound(
     when it says that it lasts longer than ``max_seconds``, ``OSError`` when a path cannot be opened. The blocks raise
     ``TooLarge`` as soon as more than ``max_seconds`` have been read, ``InvalidInput`` for values that are no numbers.
     """
-    with opened(source, _FORMATS, _ALLOWED) as container:
+    with opened(source, _FORMATS, _ALLOWED, decoders=_DECODERS) as container:
         if not container.streams.audio:
             raise UnsupportedMedia(f"The file holds no sound; {_ALLOWED}.")
         claimed = _claimed(container)

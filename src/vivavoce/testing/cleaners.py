@@ -131,7 +131,8 @@ def _speech(rate: int) -> Samples:
 
 def _joined(engine: Enhancer, samples: Samples, rate: int, sizes: list[int]) -> Samples:
     made = [block.samples for block in engine.enhance(_cut(samples, rate, sizes))]
-    return np.concatenate([np.zeros(0, np.float32), *made])
+    whole: Samples = np.concatenate([np.zeros(0, np.float32), *made])
+    return whole
 
 
 def _cut(samples: Samples, rate: int, sizes: list[int]) -> Iterator[Audio]:
