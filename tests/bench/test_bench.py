@@ -10,7 +10,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from vivavoce.bench.picture import first_pictures
-from vivavoce.bench.report import as_json, markdown, table
+from vivavoce.bench.report import as_json, markdown, put, table
 from vivavoce.bench.suite import Measured, playable
 from vivavoce.cli import app
 from vivavoce.errors import EngineUnavailable
@@ -34,13 +34,23 @@ def test_the_table_shows_value_and_target() -> None:
     console = Console(width=200, record=True, file=StringIO())
     console.print(table(ROWS))
     shown = console.export_text()
-    for text in (markdown(ROWS), shown):
+    for text in (markdown(ROWS, "Films", "vivavoce bench"), shown):
         assert "7.2 x real time" in text
         assert "≥ 6.0 x real time" in text
         assert "≤ 250 ms" in text
         assert "not measured" in text
         assert "no Chromium" in text
-    assert "cores" in markdown(ROWS)
+    assert "cores" in markdown(ROWS, "Films", "vivavoce bench")
+
+
+def test_a_section_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    page = tmp_path / "benchmarks.md"
+    for title in ("Films", "Sound", "Films"):
+        put(markdown(ROWS, title, "vivavoce bench", "more of it" if title == "Sound" else ""), page)
+    text = page.read_text()
+    assert text.startswith("# Benchmarks\n\n## Films\n")
+    assert [line for line in text.splitlines() if line.startswith("## ")] == ["## Films", "## Sound"]
+    assert text.endswith("more of it\n")
 
 
 def test_playable_is_what_a_player_could_show() -> None:

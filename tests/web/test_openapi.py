@@ -85,7 +85,10 @@ def live(server: Served) -> dict[str, str]:
     job = requests.post(f"{server.url}/v1/videos", json=NATIVE_JOB, headers={"Prefer": "wait=60"}, timeout=90).json()
     film = job["result"]["video_url"].rpartition("/")[2]
     name = film.partition(".")[0]
+    sound = requests.get(f"{server.url}/assets/audio/{name}.wav", timeout=30).content
+    sent = requests.post(f"{server.url}/files/upload", files={"file": ("a.wav", sound)}, timeout=30).json()
     return {
+        "/files/download/{filename}": f"/files/download/{sent['filename']}",
         "/api/chunk/video/{id}": f"/api/chunk/video/{name}",
         "/api/chunk/audio/{id}": f"/api/chunk/audio/{name}",
         "/video/{file}": f"/video/{film}",

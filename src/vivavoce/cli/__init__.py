@@ -2,7 +2,7 @@
 
 import typer
 
-from vivavoce.cli import avatars, bench, doctor, models, serve, speak, voices, worker
+from vivavoce.cli import avatars, bench, doctor, models, serve, sound, speak, voices, worker
 from vivavoce.cli.console import Commands, end_like_interrupt, version
 
 __all__ = ["app", "main"]
@@ -20,6 +20,9 @@ app = typer.Typer(
 app.command("speak")(speak.speak)
 app.command("serve")(serve.serve)
 app.command("worker")(worker.worker)
+app.command("transcribe")(sound.transcribe)
+app.command("enhance")(sound.enhance)
+app.command("verify")(sound.verify)
 app.add_typer(avatars.app, name="avatars")
 app.add_typer(voices.app, name="voices")
 app.add_typer(models.app, name="models")

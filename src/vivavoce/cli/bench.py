@@ -13,21 +13,37 @@ __all__ = ["bench"]
 def bench(
     quick: Annotated[bool, typer.Option("--quick", help="Fewer repetitions.")] = False,
     engine: Annotated[str, typer.Option(help="Face engine to measure.")] = "photo",
+    sound: Annotated[
+        Path | None,
+        typer.Option(
+            help="Measure the audio core instead, with the recordings in this folder: one folder for each speaker.",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     write: Annotated[
         Path | None, typer.Option(help="Also write the table as Markdown, such as docs/benchmarks.md.")
     ] = None,
 ) -> None:
     """Measure speed, latency and memory, and compare them with the targets."""
-    from vivavoce.bench.report import as_json as to_json
-    from vivavoce.bench.report import markdown, table
-    from vivavoce.bench.suite import measure
+    from vivavoce.bench import report
 
+    more = ""
     with bar("Measuring") as show:
-        rows = measure(engine=engine, quick=quick, show=show)
+        if sound is not None:
+            from vivavoce.bench.sound import measure as measure_sound
+
+            title, command = "Sound", "vivavoce bench --sound FOLDER"
+            rows, more = measure_sound(sound, quick=quick, show=show)
+        else:
+            from vivavoce.bench.suite import measure
+
+            title, command = "Films", "vivavoce bench"
+            rows = measure(engine=engine, quick=quick, show=show)
     if write is not None:
-        write.write_text(markdown(rows), encoding="utf-8")
+        report.put(report.markdown(rows, title, f"{command} --write {write.name}", more), write)
     if as_json:
-        out.print_json(to_json(rows))
+        out.print_json(report.as_json(rows))
     else:
-        out.print(table(rows))
+        out.print(report.table(rows))

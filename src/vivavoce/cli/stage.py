@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Theatre", "theatre"]
 
-_STAGES = {"voice": "Speaking", "face": "Filming", "prepare": "Preparing the avatar"}
+_STAGES = {
+    "voice": "Speaking",
+    "face": "Filming",
+    "prepare": "Preparing the avatar",
+    "transcribe": "Writing down",
+    "enhance": "Cleaning",
+    "embed": "Listening",
+}
 
 
 @dataclass(frozen=True, slots=True)

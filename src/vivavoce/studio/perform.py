@@ -41,6 +41,7 @@ from vivavoce.ports import Idler
 from vivavoce.registry import Registry
 from vivavoce.store.avatars import AvatarLibrary
 from vivavoce.studio import speech as speeches
+from vivavoce.studio.audition import Audition
 from vivavoce.studio.config import StudioConfig
 from vivavoce.studio.inspection import inspect
 from vivavoce.studio.making import completed, noted, preparation
@@ -61,15 +62,19 @@ _REPORT_EVERY = 5
 def engine_options(config: StudioConfig) -> dict[str, dict[str, Any]]:
     """Constructor arguments of our own engines."""
     told = {name: {**options, "seconds_limit": config.voice_seconds} for name, options in config.voice_options.items()}
-    return told | {
-        "voice.espeak": {"seconds_limit": config.voice_seconds},
-        "face.photo": {
-            "models_dir": config.models_dir,
-            "models_cache": config.models_cache,
-            "offline": config.offline,
-            "max_pixels": config.max_pixels,
-        },
-    }
+    return (
+        told
+        | dict(config.audio_options)
+        | {
+            "voice.espeak": {"seconds_limit": config.voice_seconds},
+            "face.photo": {
+                "models_dir": config.models_dir,
+                "models_cache": config.models_cache,
+                "offline": config.offline,
+                "max_pixels": config.max_pixels,
+            },
+        }
+    )
 
 
 class Stage:
@@ -79,6 +84,7 @@ class Stage:
         self._config = config
         self._registry = Registry(engine_options(config))
         self._voicing = Voicing(self._registry, fallback=config.voice_fallback)
+        self._audition = Audition(config, self._registry)
         self._avatars = AvatarLibrary(config.avatars, builtin_avatars())
         self._locator: FaceLocator | None = None
         self._loaded = False
@@ -91,6 +97,7 @@ class Stage:
             "idle": self._idle,
             "check": self._check,
             "prepare": self._prepare,
+            **self._audition.works,
         }
 
     def __call__(self, task: Task) -> Iterator[Event]:
@@ -221,7 +228,8 @@ class Stage:
         if audio.is_silent(sound):
             raise InvalidInput("The recording is silent; send one in which somebody speaks.")
         if not params["text"]:
-            return Speech("", params["language"], sound)
+            heard = self._audition.words(sound, params["language"])
+            return Speech("", params["language"], sound) if heard is None else self._voicing.completed(heard)
         return alignment.align(self._voicing.reference(params["text"], params["language"], params), sound)
 
     def _shot(self, params: Mapping[str, Any], spoken: Speech, prompter: Prompter) -> dict[str, Any]:

@@ -122,9 +122,33 @@ class Studio:
 
     async def check(self, source: Path, order: Order | None = None) -> Mapping[str, Any]:
         """What an avatar of a picture or a video would be like, see ``studio.inspection``; nothing of it is kept."""
+        return await self.attend("check", {"source": str(source)}, order)
+
+    async def attend(
+        self,
+        kind: str,
+        params: Mapping[str, Any],
+        order: Order | None = None,
+        *,
+        noted: Mapping[str, Any] | None = None,
+        kept: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda _: {},
+    ) -> Mapping[str, Any]:
+        """One task that a client waits for, as a job of its own: ``noted`` are its parameters, ``kept`` its result."""
         with self._admitted():
-            async with self._ledger.entry("check", {}, order or Order()) as entry:
-                return await self._tasks.done("check", {"source": str(source)}, entry)
+            async with self._ledger.entry(kind, noted or {}, order or Order()) as entry:
+
+                async def hear(event: Event) -> None:
+                    if isinstance(event, Progress):
+                        await entry.progress(event.fraction, event.stage)
+
+                done = await self._tasks.done(kind, params, entry, hear)
+                entry.result.update(kept(done))
+                return done
+
+    @property
+    def tasks(self) -> Tasks:
+        """For what is no job of its own."""
+        return self._tasks
 
     async def describe(self) -> Mapping[str, Any]:
         """What the workers' engines offer: ``voices`` by engine, ``device``, whether the defaults are ``loaded``."""

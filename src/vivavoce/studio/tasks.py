@@ -16,6 +16,10 @@ __all__ = ["Executor", "Tasks"]
 
 _CHECK_SECONDS = 120.0
 """A picture takes under 2, a video a few; the first one waits until the nets have been fetched."""
+_HEAR_SECONDS = 60.0
+"""A live piece takes under a second; the first one waits until the recogniser is loaded."""
+_WATCHED = frozenset({"face", "enhance", "transcribe", "embed"})
+"""Stages that give signs of life."""
 _GRACE = 2.0
 """Seconds beyond the voice's own limit before the studio ends it."""
 
@@ -88,12 +92,12 @@ class Tasks:
         """Seconds that a stage may take."""
         config = self._config
         limits = {"voice": config.voice_seconds + _GRACE, "face": config.face_seconds, "prepare": config.face_seconds}
-        limits["check"] = _CHECK_SECONDS
+        limits |= {"check": _CHECK_SECONDS, "hear": _HEAR_SECONDS}
         return limits.get(stage, inf)
 
     def _quiet(self, stage: str) -> float:
         """Seconds that a stage may be without a sign of life."""
-        return self._config.quiet_seconds if stage == "face" else inf
+        return self._config.quiet_seconds if stage in _WATCHED else inf
 
     def _too_long(self, stage: str, seconds: float) -> str:
         if stage == "voice":
@@ -101,6 +105,11 @@ class Tasks:
             return f"The voice needed more than {limit:g} seconds; send a shorter text or try again."
         if stage == "check":
             return f"Looking at the file took more than {_CHECK_SECONDS:g} seconds; send a smaller one."
+        if stage == "hear":
+            return f"The recogniser needed more than {_HEAR_SECONDS:g} seconds for a moment of sound; try again."
+        if stage in _WATCHED and stage != "face":
+            quiet = self._config.quiet_seconds
+            return f"The work on the sound stood still for {quiet:g} seconds and was stopped; try again."
         if seconds < self._limit(stage):
             return f"The face made no picture for {self._config.quiet_seconds:g} seconds and was stopped; try again."
         return f"The face needed more than {self._limit(stage):g} seconds; send less at a time or try again."

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections.abc import Callable
 from contextlib import suppress
 from time import time
 
@@ -32,7 +33,10 @@ _ALL = 1_000_000
 
 
 class Upkeep:
-    """``retention`` are the seconds that results are kept; ``high_water`` how full the disk may be (``sweep``)."""
+    """``retention`` are the seconds that results are kept; ``high_water`` how full the disk may be (``sweep``).
+
+    ``files`` sweeps what clients keep by name, and returns how many went.
+    """
 
     def __init__(
         self,
@@ -43,6 +47,7 @@ class Upkeep:
         *,
         retention: float,
         high_water: float,
+        files: Callable[[], int] = lambda: 0,
     ) -> None:
         self._jobs = jobs
         self._artifacts = artifacts
@@ -50,6 +55,7 @@ class Upkeep:
         self._webhooks = webhooks
         self._retention = retention
         self._high_water = high_water
+        self._files = files
         self._ending = asyncio.Event()
         self._keeping: list[asyncio.Task[None]] = []
 
@@ -76,7 +82,8 @@ class Upkeep:
             pass
         wanted = await self._uploads_in_use()
         # A server that died between taking an upload and its job, or before it cleared up, leaves uploads of nobody's.
-        forgotten = await self._artifacts.sweep(_NOBODYS_SECONDS, keep=wanted, only=(RECORDING, SOURCE))
+        forgotten = await asyncio.to_thread(self._files)
+        forgotten += await self._artifacts.sweep(_NOBODYS_SECONDS, keep=wanted, only=(RECORDING, SOURCE))
         return forgotten + await self._artifacts.sweep(self._retention, keep=wanted, high_water=self._high_water)
 
     async def _uploads_in_use(self) -> set[str]:

@@ -65,9 +65,9 @@ class Voicing:
         for i, part in enumerate(parts):
             if i:
                 prompter.report(0.0, "voice")
-            yield self._complete(part)
+            yield self.completed(part)
 
-    def _complete(self, part: Speech) -> Speech:
+    def completed(self, part: Speech) -> Speech:
         """The part with phonemes; as it is when there are none to find, then the face goes by the sound alone."""
         if part.of("phoneme") or not any(c.isalnum() for c in part.text):
             return part

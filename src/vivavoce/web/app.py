@@ -10,7 +10,22 @@ from starlette.middleware.cors import CORSMiddleware
 
 from vivavoce import __version__, logs
 from vivavoce.settings import Settings
-from vivavoce.web import avatars, chunks, dialects, jobs, lipsync, lists, site, videos, workers
+from vivavoce.web import (
+    audio,
+    avatars,
+    chunks,
+    dialects,
+    jobs,
+    lipsync,
+    listening,
+    lists,
+    realtime,
+    site,
+    speakers,
+    transcriptions,
+    videos,
+    workers,
+)
 from vivavoce.web.envelope import Envelope
 from vivavoce.web.services import Services
 
@@ -70,7 +85,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         allow_headers=["*"],
         expose_headers=_EXPOSED,
     )
-    for room in (chunks, lipsync, avatars, lists, jobs, videos, workers, site):
+    families = (chunks, lipsync, audio, speakers, listening)
+    native = (avatars, lists, jobs, videos, transcriptions, realtime, workers)
+    for room in (*families, *native, site):
         app.include_router(room.router)
     app.mount("/ui", site.assets())
     app.openapi = partial(_described, app)  # type: ignore[method-assign]  # the framework's own way
@@ -78,14 +95,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def _described(app: FastAPI) -> dict[str, Any]:
-    """The framework's OpenAPI description without its 422: bad requests are answered 400 here."""
+    """The framework's OpenAPI description; its 422 only where it is so: elsewhere bad requests are answered 400."""
     if not app.openapi_schema:
         schema = FastAPI.openapi(app)
-        for path in schema["paths"].values():
-            for operation in path.values():
-                operation["responses"].pop("422", None)
-        for name in ("HTTPValidationError", "ValidationError"):
-            schema["components"]["schemas"].pop(name, None)
+        for path, operations in schema["paths"].items():
+            for operation in operations.values():
+                if not path.startswith(dialects.LISTING):
+                    operation["responses"].pop("422", None)
         schema["components"]["securitySchemes"] = {
             "Key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             "Bearer": {"type": "http", "scheme": "bearer"},

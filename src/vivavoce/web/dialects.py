@@ -15,11 +15,13 @@ from starlette.responses import JSONResponse
 
 from vivavoce.errors import Cancelled, VivavoceError
 
-__all__ = ["Problem", "allow", "answer", "install"]
+__all__ = ["LISTING", "Problem", "allow", "answer", "install"]
 
 _SENTENCE = "sentence"
 _RETRY_SECONDS = 2
 CODE_HEADER = "X-Error-Code"
+LISTING = ("/files/", "/audio/", "/speaker/")
+"""Paths whose document promises the framework's own list for a malformed request, with status 422."""
 
 
 class Problem(BaseModel):
@@ -55,10 +57,17 @@ def _detail(fault: Fault) -> dict[str, Any]:
     return {"detail": fault.message}
 
 
+def _openai(fault: Fault) -> dict[str, Any]:
+    """As OpenAI's clients read it, beside the problem itself."""
+    kind = "invalid_request_error" if fault.status < 500 else "server_error"
+    return _problem(fault) | {"error": {"message": fault.message, "type": kind, "param": None, "code": fault.code}}
+
+
 _DIALECTS: tuple[tuple[str, Callable[[Fault], dict[str, Any]], str], ...] = (
     ("/api/", _chunks, "application/json"),
     ("/video/", _chunks, "application/json"),
     ("/assets/audio/", _chunks, "application/json"),
+    ("/v1/audio/", _openai, "application/problem+json"),
     ("/v1/", _problem, "application/problem+json"),
     ("/", _detail, "application/json"),
 )
@@ -122,6 +131,9 @@ async def _on_error(request: Request, error: Exception) -> JSONResponse:
 
 async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
+    if request.url.path.startswith(LISTING):
+        problems = [{key: e[key] for key in ("type", "loc", "msg")} for e in error.errors()]
+        return JSONResponse({"detail": problems}, 422, headers={CODE_HEADER: "invalid-input"})
     return answer(request.url.path, Fault(400, "invalid-input", _invalid(error.errors())))
 
 

@@ -75,6 +75,38 @@ async def voices(services: Use) -> VoicesOut:
     )
 
 
+class EarOut(BaseModel):
+    """A recogniser."""
+
+    engine: str = Field(examples=["whisper"])
+    languages: list[str] = Field(description="Empty: all that are known here", examples=[["en"]])
+    licence: str
+    network: bool = Field(description="Whether sound leaves this machine")
+
+
+class EngineOut(BaseModel):
+    """An engine of the audio core."""
+
+    engine: str = Field(examples=["speex"])
+    licence: str
+
+
+class EnginesOut(BaseModel):
+    """What can work here."""
+
+    ears: list[EarOut]
+    cleaners: list[EngineOut]
+    speakers: list[EngineOut]
+
+
+@router.get("/v1/audio/engines", tags=["Native"])
+@router.head("/v1/audio/engines", include_in_schema=False)
+async def engines(services: Use) -> EnginesOut:
+    """The recognisers, enhancers and speaker encoders that work here."""
+    await services.ready()
+    return EnginesOut.model_validate(await services.hearing.offer())
+
+
 @router.get("/livez", tags=["Probes"])
 @router.head("/livez", include_in_schema=False)
 async def livez() -> Alive:

@@ -18,15 +18,20 @@ from vivavoce.store.artifacts import ArtifactStore
 from vivavoce.store.avatars import AvatarLibrary
 from vivavoce.store.bucket import bucket_at
 from vivavoce.store.database import Database
+from vivavoce.store.files import FileStore
 from vivavoce.store.jobs import JobTable
 from vivavoce.store.remains import process_name
+from vivavoce.store.speakers import SpeakerStore
 from vivavoce.studio.addresses import Gate
 from vivavoce.studio.crew import performer
 from vivavoce.studio.dispatch import Dispatcher
 from vivavoce.studio.films import Films
+from vivavoce.studio.hearing import Hearing
 from vivavoce.studio.ledger import Ledger
+from vivavoce.studio.listeners import Listeners
 from vivavoce.studio.scene import Stager, builtin_avatars
 from vivavoce.studio.service import DETACHED, REMOTE, UPLOADS, Studio
+from vivavoce.studio.spoken import Manner
 from vivavoce.studio.upkeep import Upkeep
 from vivavoce.studio.webhooks import Webhooks
 from vivavoce.web.views import job_view
@@ -50,6 +55,7 @@ class Services:
         self.artifacts = ArtifactStore(config.artifacts, self._bucket)
         self.avatars = AvatarLibrary(config.avatars, builtin_avatars())
         self.stager = Stager(config, Registry(), self.avatars)
+        self.files = FileStore(config.data_dir / "files")
         self.films = Films()
         self._database = Database(held.database_url(config.data_dir))
         self.jobs = JobTable(self._database)
@@ -73,10 +79,24 @@ class Services:
             self.webhooks,
             retention=settings.retention_seconds,
             high_water=held.high_water,
+            files=partial(self.files.sweep, settings.retention_seconds, settings.audio.files_bytes),
         )
         workers = settings.work.workers
         self._executor = LocalExecutor(partial(performer, config), workers, Studio.most_tasks(config, workers))
         self.studio = Studio(config, self._executor, self.artifacts, self.films, self._ledger)
+        self.speakers = SpeakerStore(config.data_dir / "speakers")
+        self.hearing = Hearing(config, Registry(), self.studio)
+        audio = settings.audio
+        self.listeners = Listeners(
+            self.hearing.hear,
+            language=config.language,
+            most=audio.sessions,
+            manner=Manner(
+                endpoint_seconds=audio.endpoint_ms / 1000,
+                window_seconds=audio.window_seconds,
+                emit_seconds=audio.emit_seconds,
+            ),
+        )
         kinds = DETACHED if settings.work.videos else tuple(kind for kind in DETACHED if kind not in REMOTE)
         self._dispatcher = Dispatcher(
             self.jobs, self._ledger, self.studio.run, kinds=kinds, slots=workers, ended=self.upkeep.settle

@@ -13,7 +13,7 @@ from starlette.types import Message, Send
 
 from vivavoce.errors import Cancelled
 
-__all__ = ["EVENTS", "Flow", "begun", "event", "until_gone", "wants_events"]
+__all__ = ["EVENTS", "Flow", "begun", "data_event", "event", "until_gone", "wants_events"]
 
 _log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -29,6 +29,11 @@ def event(name: str, data: Mapping[str, Any], *, id: int | None = None) -> bytes
     """One event of an event stream, ASCII only, so that a client may cut the bytes anywhere."""
     number = "" if id is None else f"id: {id}\n"
     return f"{number}event: {name}\ndata: {json.dumps(data)}\n\n".encode("ascii")
+
+
+def data_event(data: Mapping[str, Any]) -> bytes:
+    """One event without a name, one line; ASCII only, so that whoever cuts the bytes anywhere gets whole letters."""
+    return f"data: {json.dumps(data)}\n\n".encode("ascii")
 
 
 async def until_gone(request: Request, work: Awaitable[T]) -> T:

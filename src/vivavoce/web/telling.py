@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from vivavoce.errors import VivavoceError
 from vivavoce.studio.shooting import Filmed, Said, Step
 from vivavoce.web.messages import Messages
-from vivavoce.web.streams import EVENTS, Flow
+from vivavoce.web.streams import EVENTS, Flow, data_event
 from vivavoce.work.events import Progress
 
 __all__ = ["Teller", "Telling", "audio_url", "told", "video_url"]
@@ -98,7 +98,7 @@ class Teller:
 
     def _event(self, type: str, **data: Any) -> bytes:  # noqa: A002 - the document's own word
         """One line, ASCII only: whoever cuts the bytes anywhere still gets whole letters."""
-        return f"data: {json.dumps({'type': type, **data, 'task_id': self._task_id})}\n\n".encode("ascii")
+        return data_event({"type": type, **data, "task_id": self._task_id})
 
 
 def _fallback(said: Said) -> dict[str, str]:

@@ -1,0 +1,122 @@
+"""The audio core as the web sees it: asynchronous use cases, each one a task of a worker and a job in the ledger."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vivavoce.errors import InvalidInput
+from vivavoce.nouns import Audio, Transcript
+from vivavoce.registry import Registry
+from vivavoce.studio.config import StudioConfig
+from vivavoce.studio.ledger import Order
+from vivavoce.studio.service import Studio
+from vivavoce.text import languages
+from vivavoce.text.transcripts import from_plain
+
+__all__ = ["Heard", "Hearing"]
+
+_DETECT = ("", "auto")
+"""How a caller leaves the language to the recogniser."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A transcript and who wrote it."""
+
+    transcript: Transcript
+    engine: str
+
+
+class Hearing:
+    """Enhance, transcribe, hear live, and tell who speaks."""
+
+    def __init__(self, config: StudioConfig, registry: Registry, studio: Studio) -> None:
+        self._config = config
+        self._registry = registry
+        self._studio = studio
+
+    def language(self, asked: str | None) -> str:
+        """The code of a language that is asked for; None is the default, ``auto`` is "": find out.
+
+        Raises ``InvalidInput`` for an unknown one.
+        """
+        if asked is not None and asked.strip().lower() in _DETECT:
+            return ""
+        return languages.resolve(self._config.language if asked is None else asked).code
+
+    def ear(self, asked: str | None) -> str:
+        """The name of a recogniser; None is the default. Raises ``InvalidInput`` for an unknown one."""
+        return self._engine("recogniser", asked or self._config.ear, ["auto", *self._registry.names("ear")])
+
+    def cleaner(self, asked: str | None) -> str:
+        """The name of an enhancer; None is the default. Raises ``InvalidInput`` for an unknown one."""
+        return self._engine("enhancer", asked or self._config.cleaner, self._registry.names("clean"))
+
+    async def enhance(
+        self, source: Path, target: Path, *, cleaner: str, name: str, order: Order | None = None
+    ) -> Mapping[str, Any]:
+        """Clean a file; the result lies at ``target``. See ``studio.enhancing``; ``name`` stands in the job."""
+        return await self._studio.attend(
+            "enhance",
+            {"source": str(source), "target": str(target), "engine": cleaner},
+            order,
+            noted={"engine": cleaner, "file": name},
+            kept=lambda done: {**done, "file": name},
+        )
+
+    async def transcribe(
+        self, source: Path, *, ear: str, language: str, phrases: Sequence[str] = (), order: Order | None = None
+    ) -> Heard:
+        """What is said in a file. Raises ``EngineUnavailable`` when no recogniser can work here."""
+        done = await self._studio.attend(
+            "transcribe",
+            {"source": str(source), "engine": ear, "language": language, "phrases": list(phrases)},
+            order,
+            noted={"engine": ear, "language": language},
+            kept=lambda done: {"engine": done["engine"], "seconds": done["transcript"]["seconds"]},
+        )
+        return Heard(from_plain(done["transcript"]), done["engine"])
+
+    async def hear(self, audio: Audio, language: str, ear: str = "") -> Transcript:
+        """What is said in a short piece of sound, at once: for live recognition; it is no job of its own."""
+        params = {
+            "samples": audio.samples.astype("<f4", copy=False).tobytes(),
+            "rate": audio.rate,
+            "engine": ear or self._config.ear,
+            "language": language,
+        }
+        return from_plain((await self._studio.tasks.done("hear", params))["transcript"])
+
+    async def offer(self) -> Mapping[str, Any]:
+        """What works here: ``ears``, ``cleaners``, ``speakers``, each with its ``engine`` and ``licence``."""
+        return await self._studio.tasks.done("offer", {})
+
+    async def can_hear(self, language: str, ear: str = "") -> None:
+        """Raises ``EngineUnavailable`` or ``InvalidInput`` when no recogniser can work here for the language."""
+        await self.hear(Audio(np.zeros(1600, np.float32), 16_000), language, ear)
+
+    async def embed(self, source: Path, order: Order | None = None) -> Mapping[str, Any]:
+        """The voice in a file as numbers, see ``studio.verifying``."""
+        engine = self._config.speaker
+        done = await self._studio.attend(
+            "embed",
+            {"source": str(source), "engine": engine},
+            order,
+            noted={"engine": engine},
+            kept=lambda done: {"seconds": done["seconds"], "warnings": done["warnings"]},
+        )
+        return {**done, "engine": engine}
+
+    async def record(self, target: Path, seconds: float, order: Order | None = None) -> Mapping[str, Any]:
+        """Record with this machine's microphone. Raises ``EngineUnavailable`` when there is none."""
+        params = {"target": str(target), "seconds": seconds}
+        return await self._studio.attend("record", params, order, noted={"seconds": seconds})
+
+    @staticmethod
+    def _engine(kind: str, name: str, known: Sequence[str]) -> str:
+        if name not in known:
+            raise InvalidInput(f"There is no {kind} {name[:40]!r}; use one of {', '.join(known)}.")
+        return name
