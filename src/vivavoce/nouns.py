@@ -242,6 +242,8 @@ class SpeakerTraits:
     """Samples a second that it wants, Hz."""
     least: float = 1.0
     """Seconds of speech below which an embedding says nothing."""
+    version: str = ""
+    """Of the weights and of what is done before them: embeddings of different versions cannot be compared."""
     licence: str = ""
 
 

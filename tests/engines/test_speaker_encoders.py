@@ -210,7 +210,7 @@ def test_an_operators_model_embeds_speech(tmp_path: Path, shared: Path) -> None:
 
 def test_another_model_is_another_version(tmp_path: Path) -> None:
     one, other = campplus(tiny(tmp_path / "a")), campplus(tiny(tmp_path / "b", language="Chinese"))
-    assert one.version != other.version
+    assert one.traits.version != other.traits.version
 
 
 @pytest.mark.parametrize(

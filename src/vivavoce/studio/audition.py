@@ -16,13 +16,14 @@ offer       none                                                                
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import structlog
 
-from vivavoce.errors import EngineUnavailable, InvalidInput, VivavoceError
+from vivavoce.errors import Cancelled, EngineUnavailable, InvalidInput, VivavoceError
 from vivavoce.media import microphone
 from vivavoce.media.audio import resample, write_wav
 from vivavoce.nouns import Audio, Speech, Transcript
@@ -75,7 +76,7 @@ class Audition:
             ],
         }
 
-    def words(self, sound: Audio, language: str) -> Speech | None:
+    def words(self, sound: Audio, language: str, prompter: Prompter) -> Speech | None:
         """A recording with the words that are said in it; None when nobody here can tell them.
 
         The face then goes by the sound alone.
@@ -83,8 +84,15 @@ class Audition:
         if not self._config.hear_recordings:
             return None
         try:
-            _, ear = self._ear(self._config.ear, language)
-            return transcribing.marked(sound, ear, language)
+            name, ear = self._ear(self._config.ear, language)
+            if ear.traits.network and self._config.ear != name:
+                return None  # nobody has said that recordings may leave this machine
+            # Whoever sends a recording without its words seldom says its language.
+            tell = partial(prompter.report, 0.0, "transcribe")
+            tell()
+            return transcribing.marked(sound, ear, "" if ear.traits.detects else language, tell)
+        except Cancelled:
+            raise
         except VivavoceError as e:
             _log.info("a recording keeps its words", reason=str(e))
             return None

@@ -219,16 +219,18 @@ class Stage:
     def _spoken(self, params: Mapping[str, Any], prompter: Prompter) -> Speech:
         """The scene's speech with silence around it: the voice's, or a recording's."""
         prompter.report(0.0, "voice")
-        spoken = self._voicing.speak(params, prompter) if not params.get("recording") else self._recorded(params)
+        spoken = (
+            self._voicing.speak(params, prompter) if not params.get("recording") else self._recorded(params, prompter)
+        )
         prompter.report(0.0, "face")
         return speeches.padded(spoken, Canvas(*params["canvas"]))
 
-    def _recorded(self, params: Mapping[str, Any]) -> Speech:
+    def _recorded(self, params: Mapping[str, Any], prompter: Prompter) -> Speech:
         sound = audio.decode(Path(params["recording"]), max_seconds=self._config.max_audio_seconds)
         if audio.is_silent(sound):
             raise InvalidInput("The recording is silent; send one in which somebody speaks.")
         if not params["text"]:
-            heard = self._audition.words(sound, params["language"])
+            heard = self._audition.words(sound, params["language"], prompter)
             return Speech("", params["language"], sound) if heard is None else self._voicing.completed(heard)
         return alignment.align(self._voicing.reference(params["text"], params["language"], params), sound)
 

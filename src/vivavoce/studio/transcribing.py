@@ -1,7 +1,7 @@
 """Writes down what is said in a whole recording, of any length, at constant memory."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -48,8 +48,10 @@ def transcribe(
         return joined(writer.parts, writer.language, reel.seconds)
 
 
-def marked(recording: Audio, ear: Recognizer, language: str) -> Speech | None:
+def marked(recording: Audio, ear: Recognizer, language: str, tell: Callable[[], None] = lambda: None) -> Speech | None:
     """The recording with the text that is said in it and the times of its words; None when nothing is heard.
+
+    ``tell`` is called as a sign of life, and may raise to end the work.
 
     Each word mark points at its place in the text, without the signs around it, as voices' marks do.
     """
@@ -58,7 +60,7 @@ def marked(recording: Audio, ear: Recognizer, language: str) -> Speech | None:
     blocks = (Audio(heard[i : i + _BLOCK], RATE) for i in range(0, len(heard), _BLOCK))
     for batch in _batches(pieces(blocks, longest=ear.traits.longest)):
         for _ in writer.write(batch):
-            pass
+            tell()
     transcript = joined(writer.parts, writer.language, recording.seconds)
     if not any(c.isalnum() for c in transcript.text):
         return None

@@ -39,7 +39,7 @@ def embed(source: Path, encoder: SpeakerEncoder, *, max_seconds: float, report: 
     """The voice in a sound file of any format.
 
     Gives ``embedding`` (list of floats, length 1), ``seconds`` and ``speech_seconds``, ``snr_db``, ``warnings``
-    (sentences for the user), ``digest`` (SHA-256 of the file) and ``version`` (of the encoder, where it tells one).
+    (sentences for the user), ``digest`` (SHA-256 of the file) and ``version`` (of the encoder).
     Raises ``InvalidInput`` when there is too little speech, and what ``media.audio.decode`` and the encoder raise.
     """
     report(0.0, _STAGE)
@@ -66,7 +66,7 @@ def embed(source: Path, encoder: SpeakerEncoder, *, max_seconds: float, report: 
         "snr_db": round(snr, 1),
         "warnings": _warnings(speech_seconds, snr, clipped),
         "digest": digest,
-        "version": str(getattr(encoder, "version", "")),
+        "version": encoder.traits.version,
     }
 
 

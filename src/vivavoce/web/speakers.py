@@ -133,7 +133,9 @@ async def speakers(request: Request, services: Use) -> SpeakersOut:
     return SpeakersOut(speakers=[_shown(speaker) for speaker in found])
 
 
-@router.delete("/speakers/{name}", status_code=204, responses=problems(_404="No such speaker"))
+@router.delete(
+    "/speakers/{name}", status_code=204, response_description="Forgotten", responses=problems(_404="No such speaker")
+)
 async def forget(
     request: Request,
     services: Use,

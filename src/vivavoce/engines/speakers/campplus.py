@@ -47,10 +47,9 @@ class CampplusEncoder:
             sherpa.SpeakerEmbeddingExtractorConfig(model=str(path), num_threads=threads)
         )
         with path.open("rb") as file:
-            self.version = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-        self._traits = SpeakerTraits(
-            size=size, threshold=threshold, rate=rate, least=1.0, licence="of the model that you put there"
-        )
+            version = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        licence = "of the model that you put there"
+        self._traits = SpeakerTraits(size, threshold=threshold, rate=rate, least=1.0, version=version, licence=licence)
 
     @property
     def traits(self) -> SpeakerTraits:

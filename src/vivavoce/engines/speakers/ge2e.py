@@ -36,6 +36,8 @@ _BATCH = 32
 """Windows judged at once: 40 MB."""
 _LOUDNESS = -30.0
 """dB of full scale (RMS): what Resemblyzer raises quieter speech to."""
+_VERSION = "resemblyzer-0.1.4/1"
+"""Of the weights, and of how sound is prepared here."""
 
 
 class Ge2eEncoder:
@@ -52,13 +54,11 @@ class Ge2eEncoder:
         path = ModelStore(models_dir, models_cache, offline).path("speaker-ge2e")
         self._net = Ge2eNet(tensors(path, "model_state"), threads)
 
-    version = "resemblyzer-0.1.4/1"
-    """Embeddings of other weights, or of sound prepared in another way, cannot be compared with these."""
-
     @property
     def traits(self) -> SpeakerTraits:
         """256 numbers; from 1 s of speech."""
-        return SpeakerTraits(size=_SIZE, threshold=0.75, rate=RATE, least=1.0, licence="Apache-2.0 (Resemblyzer)")
+        licence = "Apache-2.0 (Resemblyzer)"
+        return SpeakerTraits(_SIZE, threshold=0.75, rate=RATE, least=1.0, version=_VERSION, licence=licence)
 
     def embed(self, audio: Audio) -> Floats:
         """The speaker's embedding, see ``ports.SpeakerEncoder``. The sound is not denoised: that costs identity."""
