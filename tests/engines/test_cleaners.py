@@ -42,7 +42,7 @@ def speech(voice: EspeakVoice) -> Samples:
     """Four seconds of a voice without any noise, between two pauses."""
     says = next(voice.synthesize("The river runs slowly past the old stone houses.", language="en", voice="")).audio
     padded = np.pad(resample(says, RATE).samples, (RATE // 2, RATE))
-    return (0.4 * padded / np.abs(padded).max()).astype(np.float32)
+    return np.asarray(0.4 * padded / np.abs(padded).max(), np.float32)
 
 
 def hiss(n: int, level: float = 0.02, seed: int = 3) -> Samples:

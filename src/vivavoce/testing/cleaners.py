@@ -126,7 +126,7 @@ def _speech(rate: int) -> Samples:
         voice += (0.05 + loud) / harmonic**0.5 * np.sin(harmonic * phase)
     syllables = np.clip(1.6 * np.sin(2 * np.pi * 2.2 * time), 0, 1)
     voice *= syllables
-    return (0.4 * voice / np.abs(voice).max()).astype(np.float32)
+    return np.asarray(0.4 * voice / np.abs(voice).max(), np.float32)
 
 
 def _joined(engine: Enhancer, samples: Samples, rate: int, sizes: list[int]) -> Samples:
