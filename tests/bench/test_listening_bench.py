@@ -13,7 +13,8 @@ from vivavoce.engines.espeak import EspeakVoice
 from vivavoce.errors import EngineUnavailable, InvalidInput
 from vivavoce.media.audio import write_wav
 from vivavoce.nouns import Audio, Transcript
-from vivavoce.studio.listeners import Listeners, Recognise
+from vivavoce.studio.listeners import Listeners
+from vivavoce.studio.listening import Recognise
 
 
 def test_word_errors() -> None:

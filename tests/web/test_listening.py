@@ -4,6 +4,8 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +15,11 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from calls import called, message, speak, until
 from ears import RATE, KnownEar, Recording
+from serving import Served
+from vivavoce.bench.listening import word_errors
 from vivavoce.engines.espeak import EspeakVoice
 from vivavoce.errors import EngineUnavailable, InvalidInput, Overloaded
+from vivavoce.media.audio import decode
 from vivavoce.nouns import Audio, Transcript
 from vivavoce.studio.listeners import Listeners, Patience
 
@@ -434,9 +439,9 @@ def test_without_the_right_key_nobody_gets_in(recording: Recording, query: str, 
 
 def test_pages_of_other_origins_are_refused_where_origins_are_named(recording: Recording) -> None:
     async def scenario(address: str) -> None:
-        async with _opened(address, origin="https://ours.example"):  # type: ignore[arg-type]
+        async with _opened(address, origin="https://ours.example"):
             pass
-        async with _opened(address, origin=f"http://{address}"):  # type: ignore[arg-type]
+        async with _opened(address, origin=f"http://{address}"):
             pass
         async with _opened(address):
             pass
@@ -446,3 +451,35 @@ def test_pages_of_other_origins_are_refused_where_origins_are_named(recording: R
         assert refused.value.response.status_code == 403
 
     run(known(recording), scenario, origins=["https://ours.example"])
+
+
+@pytest.mark.slow
+def test_a_real_recogniser_on_a_real_server(serve: Callable[..., Served], shared: Path) -> None:
+    """President Kennedy through PocketSphinx in a worker process; and a language that it lacks."""
+    pytest.importorskip("pocketsphinx", reason="the extra sphinx is not installed")
+    address = serve(ears__engine="sphinx").url.removeprefix("http://")
+    sound = decode(shared / "media" / "speech" / "jfk_m_en.wav", max_seconds=60, rate=RATE)
+    pcm = (np.clip(sound.samples, -1, 1) * 32767).astype("<i2").tobytes()
+
+    async def scenario() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        async with asyncio.timeout(100):
+            async with asr(address) as client:
+                await message(client)
+                await speak(client, pcm)
+                await client.send('{"event": "stop"}')
+                told, code = await to_the_end(client)
+            assert code == 1000
+            async with asr(address, "language=kk") as client:
+                refused, code = await to_the_end(client)
+            assert code == 1008
+            return told, refused
+
+    told, refused = asyncio.run(scenario())
+    said = (
+        "And so, my fellow Americans, ask not what your country can do for you, ask what you can do for your country."
+    )
+    assert word_errors(said, told[-1]["full_text"]) <= 0.5
+    finals = [m for m in told if m["type"] == "final" and m["text"]]
+    assert len(finals) >= 3, "he makes pauses"
+    assert all(a["end"] <= b["start"] + 0.5 for a, b in pairwise(finals))
+    assert "English only" in refused[-1]["detail"]

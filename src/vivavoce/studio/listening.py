@@ -37,7 +37,7 @@ _BATCH = 16
 """Hops judged at a time; what they change is told before the next are."""
 _PREROLL = 10
 """Hops ahead of a beginning that belong to the utterance: 320 ms, so that no soft consonant is lost."""
-_SHORTEST = 3.0
+_SHORTEST = 2.0
 """Seconds that the window keeps at least: below, words lack the context that tells them apart."""
 _TRIES = 2
 """How often the end of an utterance is recognised before it is given up."""
