@@ -36,7 +36,7 @@ check: $(VENV)/.dev  ## style, types, floors
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test-all: $(VENV)/.browser  ## adds slow, browser, torch and cluster tests (needs Debian's chromium, ffmpeg and postgresql)
+test-all: $(VENV)/.browser  ## adds slow, browser, torch and cluster tests (needs Debian's chromium, ffmpeg, postgresql, libportaudio2)
 	$(BIN)/pytest -m ""
 
 clean:

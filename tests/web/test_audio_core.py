@@ -1,6 +1,7 @@
 """Family C over HTTP: the document's own examples, and what bad files get."""
 
 import io
+import json
 import subprocess
 import wave
 from collections.abc import Callable
@@ -68,27 +69,21 @@ def test_health(server: Served) -> None:
 def test_the_curl_examples(server: Served, spoken: Callable[[str], Path], tmp_path: Path) -> None:
     for name in ("sample.wav", "noisy.wav", "speech.wav"):
         (tmp_path / name).write_bytes(spoken(SENTENCES[0]).read_bytes())
-    uploaded = requests.models.complexjson.loads(
-        curl("-F", "file=@sample.wav", f"{server.url}/files/upload", folder=tmp_path)
-    )
+    uploaded = json.loads(curl("-F", "file=@sample.wav", f"{server.url}/files/upload", folder=tmp_path))
     assert uploaded["filename"].startswith("sample")
-    made = requests.models.complexjson.loads(
-        curl("-F", "file=@noisy.wav", f"{server.url}/audio/enhance", folder=tmp_path)
-    )
+    made = json.loads(curl("-F", "file=@noisy.wav", f"{server.url}/audio/enhance", folder=tmp_path))
     assert made["output_filename"].startswith("noisy_enhanced")
     curl("-o", "out.wav", f"{server.url}/files/download/{made['output_filename']}", folder=tmp_path)
     with wave.open(str(tmp_path / "out.wav")) as out, wave.open(str(tmp_path / "noisy.wav")) as noisy:
         assert out.getnframes() == noisy.getnframes()
-    said = requests.models.complexjson.loads(
-        curl("-F", "file=@speech.wav", f"{server.url}/audio/transcribe?language=en", folder=tmp_path)
-    )
+    said = json.loads(curl("-F", "file=@speech.wav", f"{server.url}/audio/transcribe?language=en", folder=tmp_path))
     assert said["raw"]["language"] == "en"
     assert said["raw"]["duration"] == pytest.approx(spoken_seconds(tmp_path / "speech.wav"), abs=0.01)
 
 
 def spoken_seconds(path: Path) -> float:
     with wave.open(str(path)) as file:
-        return file.getnframes() / file.getframerate()
+        return float(file.getnframes() / file.getframerate())
 
 
 def test_the_httpx_example(server: Served, spoken: Callable[[str], Path]) -> None:

@@ -62,9 +62,10 @@ _REPORT_EVERY = 5
 def engine_options(config: StudioConfig) -> dict[str, dict[str, Any]]:
     """Constructor arguments of our own engines."""
     told = {name: {**options, "seconds_limit": config.voice_seconds} for name, options in config.voice_options.items()}
+    audio: dict[str, dict[str, Any]] = {name: dict(options) for name, options in config.audio_options.items()}
     return (
         told
-        | dict(config.audio_options)
+        | audio
         | {
             "voice.espeak": {"seconds_limit": config.voice_seconds},
             "face.photo": {
