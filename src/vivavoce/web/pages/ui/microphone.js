@@ -6,7 +6,7 @@ import { Live } from "/ui/sound/live.js";
 import { Recording } from "/ui/sound/file.js";
 import { Voices } from "/ui/sound/voices.js";
 import { CallError } from "/ui/element/calls.js";
-import { $, pageLanguage, say, translated, trouble } from "/ui/shell.js";
+import { $, pageLanguage, say, translated, trouble, withCommands } from "/ui/shell.js";
 import { TONGUES } from "/ui/words.js";
 
 const tabs = [...document.querySelectorAll("[role=tab]")];
@@ -89,11 +89,31 @@ function fillCleaners() {
   $("cleaner").value = ordered.includes(before) ? before : ordered[0];
 }
 
-for (const id of ["language", "spoken"]) $(id).addEventListener("change", () => { chosen = true; });
-translated(() => {
+/** What a person should know of the recogniser that will hear this language: that it is a poor one, or not of this machine. */
+function aboutEars() {
+  for (const note of document.querySelectorAll(".about-ear")) {
+    const language = $(note.dataset.for).value;
+    const able = (offer?.ears ?? []).filter(({ languages }) => language === "auto" || !languages.length || languages.includes(language));
+    const poor = able.length > 0 && able.every(({ engine }) => engine === "sphinx");
+    const away = able.length > 0 && able.every(({ engine, network }) => network || engine === "sphinx") && !poor;
+    note.hidden = !poor && !away;
+    note.replaceChildren(...withCommands(say(away ? "mic.ear.away" : "mic.ear.poor")));
+  }
+}
+
+function fill() {
   fillLanguages();
   fillCleaners();
-});
+  aboutEars();
+}
+
+for (const id of ["language", "spoken"]) {
+  $(id).addEventListener("change", () => {
+    chosen = true;
+    aboutEars();
+  });
+}
+translated(fill);
 const wanted = location.hash.slice(1);
 enter(wanted in rooms ? wanted : "live");
 if (!canCapture()) {
@@ -102,8 +122,8 @@ if (!canCapture()) {
 }
 try {
   offer = await getJson("/v1/audio/engines");
-  fillLanguages();
-  fillCleaners();
+  fill();
+  await rooms.voice.refresh();
 } catch (error) {
   if (error.code === "network") wrong(error, $(document.querySelector("[role=tab][aria-selected=true]").getAttribute("aria-controls")));
 }

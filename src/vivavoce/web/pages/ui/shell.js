@@ -78,8 +78,8 @@ export function trouble(error) {
   reveal(box);
 }
 
-/** A sentence whose `commands` stand out. */
-function withCommands(sentence) {
+/** A sentence as nodes, in which `commands` stand out. */
+export function withCommands(sentence) {
   return sentence.split(/`([^`]+)`/).map((part, n) => (n % 2 ? Object.assign(document.createElement("code"), { textContent: part }) : part));
 }
 

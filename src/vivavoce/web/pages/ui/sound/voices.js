@@ -1,14 +1,12 @@
 // Whether two recordings are of one voice, and voices that are kept by name.
 
+import { failure, getJson, send } from "/ui/api.js";
 import { Take } from "/ui/sound/recorder.js";
 import { Work } from "/ui/sound/work.js";
 import { $, reveal, say, translated } from "/ui/shell.js";
 
-const KEPT = "vivavoce.speakers";
 /** The server's warnings, by how they begin. */
 const WARNINGS = { "Too short": "mic.warn.short", "Too noisy": "mic.warn.noisy", Clipped: "mic.warn.clipped" };
-
-const known = () => JSON.parse(localStorage.getItem(KEPT) ?? "[]");
 
 export class Voices {
   #wrong;
@@ -16,8 +14,9 @@ export class Voices {
   #probe;
   #enrolling = new Work($("byFile").querySelector(".work"));
   #comparing = new Work($("verifying").querySelector(".work"));
+  #known = [];  // who is enrolled, as the server says
   #result = null;
-  #enrolled = null;
+  #enrolled = null;  // the server's answer
 
   /** `wrong(error, place)` is told failures. */
   constructor(wrong) {
@@ -28,9 +27,21 @@ export class Voices {
     $("against").addEventListener("change", changed);
     $("enrolling").addEventListener("submit", (event) => this.#enrol(event));
     $("verifying").addEventListener("submit", (event) => this.#verify(event));
-    this.#offer();
+    $("forget").addEventListener("click", () => {
+      $("sureTitle").textContent = say("mic.forget.title", { name: $("speaker").value });
+      $("sure").returnValue = "no";
+      $("sure").showModal();
+    });
+    $("sure").addEventListener("close", () => { if ($("sure").returnValue === "yes") this.#forget($("speaker").value); });
     changed();
     translated(() => this.#describe());
+  }
+
+  /** Fetch who is enrolled. */
+  async refresh() {
+    this.#known = (await getJson("/speaker/speakers")).speakers;
+    this.#offer();
+    this.#ready();
   }
 
   leave() {
@@ -43,7 +54,11 @@ export class Voices {
   }
 
   #offer() {
-    $("speakers").replaceChildren(...known().map((name) => new Option(name)));
+    const before = $("speaker").value;
+    $("speaker").replaceChildren(...this.#known.map(({ name, recordings }) => new Option(say("mic.speaker.has", { name, n: recordings.length }), name)));
+    if (this.#known.some(({ name }) => name === before)) $("speaker").value = before;
+    $("nobody").hidden = this.#known.length > 0;
+    $("byName").querySelector(".ask").hidden = !this.#known.length;
   }
 
   #changed() {
@@ -58,7 +73,7 @@ export class Voices {
 
   #ready() {
     $("enrolling").querySelector("button").disabled = !this.#reference.file || this.#enrolling.running;
-    $("verify").disabled = !this.#probe.file || !(this.#byName || this.#reference.file) || this.#comparing.running;
+    $("verify").disabled = !this.#probe.file || !(this.#byName ? this.#known.length : this.#reference.file) || this.#comparing.running;
   }
 
   async #enrol(event) {
@@ -73,11 +88,10 @@ export class Voices {
     try {
       const done = await enrolling;
       if (!done) return;
-      this.#enrolled = done.name ?? name;
-      localStorage.setItem(KEPT, JSON.stringify([...new Set([this.#enrolled || "default", ...known()])].slice(0, 20)));
-      $("speaker").value = this.#enrolled;
-      this.#offer();
+      this.#enrolled = done;
       this.#describe();
+      await this.refresh();
+      $("speaker").value = done.speaker;
     } catch (error) {
       this.#wrong(error, $("enrolling").closest(".card"));
     } finally {
@@ -90,7 +104,7 @@ export class Voices {
     const form = new FormData();
     form.append("probe", this.#probe.file, this.#probe.file.name);
     if (!this.#byName) form.append("reference", this.#reference.file, this.#reference.file.name);
-    else if ($("speaker").value.trim()) form.append("name", $("speaker").value.trim().toLowerCase());
+    else form.append("speaker", $("speaker").value);
     this.#wrong(null);
     $("verdict").hidden = true;
     const comparing = this.#comparing.post("/speaker/verify", form, "mic.verify.busy");
@@ -110,10 +124,26 @@ export class Voices {
     }
   }
 
+  async #forget(name) {
+    this.#wrong(null);
+    try {
+      const answer = await send(`/speaker/speakers/${encodeURIComponent(name)}`, { method: "DELETE" });
+      if (!answer.ok) throw await failure(answer);
+      if (this.#enrolled?.speaker === name) this.#enrolled = null;
+      await this.refresh();
+      this.#changed();
+      $("against").querySelector("input:checked").focus();
+    } catch (error) {
+      this.#wrong(error, $("forget").closest(".card"));
+    }
+  }
+
   // ---- in words
 
   #describe() {
-    $("enrolled").textContent = this.#enrolled === null ? "" : say("mic.enrolled", { name: this.#enrolled || "default" });
+    this.#offer();
+    $("enrolled").textContent = this.#enrolled ? say("mic.enrolled", { name: this.#enrolled.speaker, n: this.#enrolled.recordings }) : "";
+    this.#warn($("enrolWarnings"), this.#enrolled?.warnings ?? []);
     if (!this.#result) return;
     const { score, decision, threshold, warnings = [] } = this.#result;
     const values = { score: score.toFixed(2), threshold: threshold.toFixed(2) };
@@ -124,7 +154,11 @@ export class Voices {
     $("scale").querySelector("b").textContent = values.score;
     $("scale").style.setProperty("--score", Math.max(0, Math.min(1, score)));
     $("scale").style.setProperty("--threshold", threshold);
-    $("warnings").replaceChildren(...warnings.map((warning) => Object.assign(document.createElement("li"), { textContent: this.#translated(warning) })));
+    this.#warn($("warnings"), warnings);
+  }
+
+  #warn(list, warnings) {
+    list.replaceChildren(...warnings.map((warning) => Object.assign(document.createElement("li"), { textContent: this.#translated(warning) })));
   }
 
   /** A warning in the page's language; one that is not known here stays as the server says it. */
