@@ -14,7 +14,8 @@ from vivavoce.ports import Animator
 from vivavoce.registry import Registry
 from vivavoce.store.avatars import AvatarLibrary
 from vivavoce.studio.scene import builtin_avatars
-from vivavoce.testing import check_animator, check_encoder, check_prepare, check_synthesizer
+from vivavoce.studio.speech import joined
+from vivavoce.testing import check_animator, check_encoder, check_prepare, check_recognizer, check_synthesizer
 
 NAMES = Registry()
 
@@ -84,3 +85,14 @@ def test_speaker(registry: Registry, name: str, voice: EspeakVoice) -> None:
 
     one, two = "The north wind and the sun disputed which was the stronger.", "A traveller came along in a warm cloak."
     check_encoder(engine, says("f3", one), says("f3", two), says("m3", one))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES.names("ear"))
+def test_ear(registry: Registry, name: str, voice: EspeakVoice) -> None:
+    try:
+        engine = registry.get("ear", name)
+    except EngineUnavailable as e:
+        pytest.skip(str(e))
+    said = joined(voice.synthesize("Good morning everybody.", language="en", voice="f3"))
+    check_recognizer(engine, {"en": resample(said.audio, engine.traits.rate)})

@@ -14,12 +14,13 @@ import numpy.typing as npt
 
 from vivavoce.errors import EngineUnavailable
 
-__all__ = ["HOP", "RATE", "Vad"]
+__all__ = ["HOP", "RATE", "Vad", "speaks"]
 
 RATE = 16_000
 """Hz."""
 HOP = 512
 """Samples that are judged together: 32 ms."""
+_LIKELY = 0.5
 _CONTEXT = 64
 """Samples before a hop that the net hears with it."""
 _STATE = (1, 1, 128)
@@ -33,6 +34,8 @@ class Vad:
     def __init__(self) -> None:
         """Raises ``EngineUnavailable`` when the net is not where faster-whisper keeps it."""
         self._session = _session()
+        self._before: Samples
+        self._state: tuple[Samples, Samples]
         self.reset()
 
     def __call__(self, hop: Samples) -> float:
@@ -46,13 +49,20 @@ class Vad:
         before = np.concatenate([self._before[None], hops[:-1, -_CONTEXT:]])
         self._before = hops[-1, -_CONTEXT:].copy()
         heard = np.concatenate([before, hops], axis=1, dtype=np.float32)
-        likely, self._h, self._c = self._session.run(None, {"input": heard, "h": self._h, "c": self._c})
+        likely, *state = self._session.run(None, {"input": heard, "h": self._state[0], "c": self._state[1]})
+        self._state = state[0], state[1]
         return np.asarray(likely, np.float32).ravel()
 
     def reset(self) -> None:
         """Begin another stream."""
         self._before = np.zeros(_CONTEXT, np.float32)
-        self._h, self._c = np.zeros(_STATE, np.float32), np.zeros(_STATE, np.float32)
+        self._state = np.zeros(_STATE, np.float32), np.zeros(_STATE, np.float32)
+
+
+def speaks(samples: Samples) -> bool:
+    """Whether anybody speaks in sound at ``RATE``, shape ``(n,)``; a single hop may be a click."""
+    hops = np.pad(samples, (0, -len(samples) % HOP)).reshape(-1, HOP)
+    return int((Vad().judge(hops) >= _LIKELY).sum()) > 1
 
 
 @lru_cache(maxsize=1)

@@ -9,6 +9,7 @@ Each check plays the engine as the server does and raises ``ContractBroken`` wit
 
 from vivavoce.testing.base import ContractBroken
 from vivavoce.testing.cleaners import check_enhancer
+from vivavoce.testing.ears import check_recognizer
 from vivavoce.testing.faces import check_animator, check_prepare, sample_speech
 from vivavoce.testing.speakers import check_encoder
 from vivavoce.testing.voices import SENTENCES, check_synthesizer
@@ -20,6 +21,7 @@ __all__ = [
     "check_encoder",
     "check_enhancer",
     "check_prepare",
+    "check_recognizer",
     "check_synthesizer",
     "sample_speech",
 ]

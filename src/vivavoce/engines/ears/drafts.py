@@ -34,7 +34,7 @@ class Draft:
     def of(cls, tokens: Sequence[int], score: float, silent: float, text: str) -> Self:
         """``score`` is CTranslate2's: the mean over the tokens, without the one that ends the text."""
         written = text.strip().encode()
-        likely = score * len(tokens) / (len(tokens) + 1)
+        likely = score * len(tokens) / (len(tokens) + 1) if tokens else 0.0
         return cls(list(tokens), likely, silent, len(written) / len(zlib.compress(written)) if written else 0.0)
 
     def is_good(self, silent: float, unsure: float, repeats: float) -> bool:

@@ -5,6 +5,7 @@ wrong: whoever wants a transcript installs Whisper.
 """
 
 import importlib.util
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from vivavoce.engines.ears.phrases import Choice, Phrasebook
 from vivavoce.errors import EngineUnavailable, InvalidInput
+from vivavoce.hear.vad import speaks
 from vivavoce.nouns import Audio, EarTraits, Segment, Transcript, Word
 from vivavoce.text.languages import resolve
 
@@ -29,7 +31,9 @@ _PADDING = 0.25
 _HISS = 5e-4
 """Level of that near silence: digital zeros are nothing that the model knows."""
 _LOOKAHEAD = 10
-"""Frames of phonemes that the search looks ahead; the usual 5 got half as many words again wrong for a tenth of time."""
+"""Frames of phonemes that the search looks ahead; the usual 5 got half more words wrong."""
+_SHIFT = 1024
+"""Its scores are so many times smaller than logarithms (``SENSCR_SHIFT`` of 10 bits), to fit into integers."""
 _PHRASES, _SOUNDS = "phrases", "sounds"
 
 
@@ -80,8 +84,10 @@ class SphinxEar:
         for piece in pieces:
             if piece.rate != _RATE:
                 raise ValueError(f"The recogniser sphinx wants {_RATE} samples a second, not {piece.rate}.")
-            with self._lock:
-                words = self._chosen(piece, book) if book else self._written(piece)
+            words: list[Word] = []
+            if speaks(piece.samples):  # of noise, too, it would make words
+                with self._lock:
+                    words = self._chosen(piece, book) if book else self._written(piece)
             yield Transcript("en", piece.seconds, _segments(book.spelt(words) if book else words))
 
     # ---- under the lock
@@ -95,10 +101,7 @@ class SphinxEar:
 
     def _chosen(self, piece: Audio, book: Phrasebook) -> list[Word]:
         """One of the phrases, if it explains the sound about as well as any row of phonemes does."""
-        if self._closed is None:
-            self._closed = _decoder(lm=None)
-            self._closed.add_allphone_file(_SOUNDS)
-        decoder, sound = self._closed, _padded(piece)
+        decoder, sound = self._chooser(), _padded(piece)
         if self._book is not book:
             decoder.add_jsgf_string(_PHRASES, book.grammar)
             self._book = book
@@ -116,10 +119,16 @@ class SphinxEar:
         known = self._book
         if known is not None and known.phrases == tuple(phrases):
             return known
+        chooser = self._chooser()
+        return Phrasebook(phrases, lambda word: chooser.lookup_word(word) is not None)
+
+    def _chooser(self) -> Any:
+        """The decoder of phrases, which knows a search for any row of phonemes besides."""
         if self._closed is None:
             self._closed = _decoder(lm=None)
             self._closed.add_allphone_file(_SOUNDS)
-        return Phrasebook(phrases, lambda word: self._closed.lookup_word(word) is not None)
+            self._book = None
+        return self._closed
 
 
 def _decoder(**options: Any) -> Any:
@@ -137,7 +146,7 @@ def _padded(piece: Audio) -> bytes:
 
 
 def _pcm(samples: npt.NDArray[Any]) -> bytes:
-    return np.rint(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
+    return bytes(np.rint(np.clip(samples, -1, 1) * 32767).astype("<i2"))
 
 
 def _decode(decoder: Any, sound: bytes) -> float | None:
@@ -149,7 +158,7 @@ def _decode(decoder: Any, sound: bytes) -> float | None:
     finally:
         decoder.end_utt()
     found = decoder.hyp()
-    return None if found is None else float(decoder.get_logmath().log(found.best_score))
+    return None if found is None else math.log(max(found.best_score, 1e-300)) * _SHIFT
 
 
 def _words(decoder: Any, seconds: float, before: float) -> list[Word]:
@@ -157,13 +166,13 @@ def _words(decoder: Any, seconds: float, before: float) -> list[Word]:
 
     ``before`` are the seconds of silence put before the piece, which lasts ``seconds``.
     """
-    logs, made = decoder.get_logmath(), []
+    made: list[Word] = []
     for segment in decoder.seg() or ():
         if segment.word.startswith(("<", "[", "+")):
             continue
         start = min(max(0.0, segment.start_frame * _FRAME - before), seconds)
         end = min(max(start, (segment.end_frame + 1) * _FRAME - before), seconds)
-        made.append(Word(segment.word.partition("(")[0], start, end, min(1.0, float(logs.exp(segment.prob)))))
+        made.append(Word(segment.word.partition("(")[0], start, end, min(1.0, float(segment.prob))))
     return made
 
 

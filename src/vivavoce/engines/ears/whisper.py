@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vivavoce.engines.ears.drafts import Draft, segments
-from vivavoce.errors import EngineUnavailable, InvalidInput, NotFound
+from vivavoce.errors import EngineUnavailable, InvalidInput, NotFound, VivavoceError
 from vivavoce.models import ModelStore
 from vivavoce.nouns import Audio, EarTraits, Transcript
 from vivavoce.text.languages import resolve
@@ -88,6 +88,8 @@ class WhisperEar:
         device fails.
         """
         del phrases
+        if any(piece.rate != _RATE for piece in pieces):
+            raise ValueError(f"The recogniser whisper wants {_RATE} samples a second.")
         asked = resolve(language).code if language else ""
         if asked and asked not in self._codes:
             raise InvalidInput(f"The recogniser whisper lacks the language {asked}; it has {', '.join(self._codes)}.")
@@ -119,16 +121,13 @@ class WhisperEar:
         import numpy as np
         from faster_whisper.audio import pad_or_trim
 
-        for piece in pieces:
-            if piece.rate != _RATE:
-                raise ValueError(f"The recogniser whisper wants {_RATE} samples a second, not {piece.rate}.")
         heard = [pad_or_trim(self._model.feature_extractor(piece.samples)[..., :-1]) for piece in pieces]
         return self._model.encode(np.stack(heard))
 
     def _languages(self, encoded: Any) -> list[str]:
         """The likeliest language of each piece."""
         if len(self._codes) == 1:
-            return list(self._codes) * encoded.shape[0]
+            return list(self._codes) * int(encoded.shape[0])
         ours = {f"<|{theirs}|>": code for code, theirs in self._codes.items()}
         likely = self._model.model.detect_language(encoded)
         return [next((ours[token] for token, _ in ranked if token in ours), "en") for ranked in likely]
@@ -174,16 +173,17 @@ class WhisperEar:
         results = self._model.model.generate(
             encoded,
             [prompt] * count,
-            max_length=min(self._model.max_length, len(prompt) + 16 + int(seconds * _TOKENS_A_SECOND)),
+            max_length=min(self._model.max_length, 2 * (16 + int(seconds * _TOKENS_A_SECOND))),  # it writes half of it
             return_scores=True,
             return_no_speech_prob=True,
             suppress_blank=True,
             suppress_tokens=get_suppressed_tokens(tokenizer, [-1]),
             **(search if warmth else {"beam_size": _BEAM}),
         )
+        texts = [[t for t in r.sequences_ids[0] if t < tokenizer.eot] for r in results]  # no times
         return [
-            Draft.of(r.sequences_ids[0], r.scores[0], r.no_speech_prob, tokenizer.decode(r.sequences_ids[0]))
-            for r in results
+            Draft.of(tokens, r.scores[0], r.no_speech_prob, tokenizer.decode(tokens))
+            for tokens, r in zip(texts, results, strict=True)
         ]
 
 
@@ -235,6 +235,8 @@ def _loaded(folder: Path, device: str, compute: str, threads: int) -> Any:
 def _failing_clearly(device: str) -> Iterator[None]:
     try:
         yield
-    except (RuntimeError, ValueError) as e:
+    except VivavoceError:
+        raise
+    except Exception as e:  # CTranslate2 and tokenizers raise whatever they meet
         said = str(e).splitlines()[0][:200].rstrip(".") if str(e) else type(e).__name__
         raise EngineUnavailable(f"The recogniser whisper does not run on this machine's {device} ({said}).") from e

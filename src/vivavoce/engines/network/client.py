@@ -1,4 +1,4 @@
-"""The one way out to a voice service: with limits, with retries where they help, and with keys that never show.
+"""The one way out to a service: with limits, with retries where they help, and with keys that never show.
 
 An engine's own thread runs an event loop, because only there can a call be ended at any point: while the name is
 looked up, while the service thinks, in the midst of a body. The engine itself stays synchronous.
@@ -8,22 +8,24 @@ import asyncio
 import logging
 import re
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Container, Coroutine, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import httpx
 
 from vivavoce.errors import Cancelled, EngineUnavailable, InvalidInput, Overloaded, TimedOut, VivavoceError
-from vivavoce.nouns import Speech
 
 __all__ = ["Call", "Client", "Limits", "Recital", "collected"]
 
 T = TypeVar("T")
 Part = TypeVar("Part")
+Made = TypeVar("Made")
+Upload = tuple[str, bytes, str]
+"""Name, bytes and content type of a file."""
 
 _PAUSES = (0.25, 1.0)
 """Seconds before the second and the third attempt, where the service does not say how long to wait."""
@@ -56,7 +58,10 @@ class Call:
     """It, and what goes with it, may hold a key of the operator's: none of it is shown."""
     method: str = "POST"
     json: Any = field(default=None, repr=False)
-    form: dict[str, str] | None = field(default=None, repr=False)
+    form: dict[str, Any] | None = field(default=None, repr=False)
+    """Fields; one that is a list is sent several times."""
+    files: dict[str, Upload] | None = field(default=None, repr=False)
+    """Files that go with the fields, as ``multipart/form-data``."""
     query: dict[str, str] | None = field(default=None, repr=False)
 
 
@@ -83,14 +88,19 @@ class Client:
         headers: dict[str, str] | None = None,
         secrets: Sequence[str] = (),
         key_advice: str = "check its key",
+        offers: str = "voice",
     ) -> None:
-        """``service`` is its name in sentences; no message shows one of ``secrets``; ``key_advice`` ends a sentence."""
+        """``service`` is its name in sentences; no message shows one of ``secrets``; ``key_advice`` ends a sentence.
+
+        ``offers`` is what it does not know when it answers 404.
+        """
         logging.getLogger("httpx").setLevel(logging.WARNING)  # its lines show addresses, which may hold texts and keys
         self.limits = limits
         self._service = service
         self._auth = _Keyed(dict(headers or {}))
         self._secrets = tuple(s for s in secrets if s)
         self._key_advice = key_advice
+        self._offers = offers
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -121,8 +131,17 @@ class Client:
 
     # ---- the asynchronous side
 
-    async def ask(self, call: Call, read: Callable[[httpx.Response], Awaitable[T]], deadline: float) -> T:
+    async def ask(
+        self,
+        call: Call,
+        read: Callable[[httpx.Response], Awaitable[T]],
+        deadline: float,
+        *,
+        good: Container[int] = (httpx.codes.OK,),
+    ) -> T:
         """Send ``call`` and have ``read`` make something of a good answer; ``deadline`` is the loop's clock.
+
+        Answers of a status that is in ``good`` are read.
 
         Tried up to three times, but only while no answer has begun: when there is no connection, and when the service
         says that it is busy or broken for the moment. Raises ``Overloaded``, ``TimedOut``, ``EngineUnavailable``, and
@@ -132,7 +151,7 @@ class Client:
             wait, answered = pause, False
             try:
                 async with self._stream(call) as response:
-                    if response.status_code == httpx.codes.OK:
+                    if response.status_code in good:
                         answered = True
                         return await read(response)
                     wait = await self._refused(response, pause)
@@ -152,7 +171,13 @@ class Client:
             timeout = httpx.Timeout(limits.read, connect=limits.connect, pool=limits.total)
             self._http = httpx.AsyncClient(timeout=timeout, follow_redirects=False)  # a key goes to no other place
         return self._http.stream(
-            call.method, call.url, json=call.json, data=call.form, params=call.query, auth=self._auth
+            call.method,
+            call.url,
+            json=call.json,
+            data=call.form,
+            files=call.files,
+            params=call.query,
+            auth=self._auth,
         )
 
     async def _pause(self, seconds: float, deadline: float) -> None:
@@ -187,7 +212,7 @@ class Client:
         if status == 402:
             return EngineUnavailable(f"The account at {self._service} is used up (402); look at its plan.")
         if status == 404:
-            return InvalidInput(f"{self._service} does not know this voice (404){said}; choose another.")
+            return InvalidInput(f"{self._service} does not know this {self._offers} (404){said}; choose another.")
         if 300 <= status < 400:
             return EngineUnavailable(f"{self._service} has moved ({status}); set the address that it answers at.")
         if status in _PASSING:
@@ -214,26 +239,36 @@ class Client:
         return f": {text}" if text else ""
 
 
-class Recital(Iterator[Speech]):
-    """Parts of a text, spoken one after another; a part is asked for when it is read.
+class Recital(Iterator[Made], Generic[Part, Made]):
+    """Parts of a text, spoken one after another; a part is asked for when it is read. Or pieces of sound, recognised.
 
     ``close`` may be called from any thread and at any moment, also while another thread waits for the next part, which
     then raises ``Cancelled``.
     """
 
     def __init__(
-        self, client: Client, parts: Sequence[Part], say: Callable[[Part, float], Coroutine[Any, Any, Speech]]
+        self,
+        client: Client,
+        parts: Sequence[Part],
+        say: Callable[[Part, float], Coroutine[Any, Any, Made]],
+        *,
+        each: bool = False,
+        late: str = "Speaking the text took longer than its limit of {0:g} s; try again, or send a shorter text.",
     ) -> None:
-        """``say(part, deadline)`` makes the call; the deadline is the loop's clock."""
+        """``say(part, deadline)`` makes the call; the deadline is the loop's clock.
+
+        The client's limit is for all parts together, or for ``each``; ``late`` says that it has passed.
+        """
         self._client = client
         self._say = say
         self._parts = iter(parts)
         self._left = client.limits.total
+        self._each, self._late = each, late
         self._lock = threading.Lock()
         self._closed = False
-        self._running: Future[Speech] | None = None
+        self._running: Future[Made] | None = None
 
-    def __next__(self) -> Speech:
+    def __next__(self) -> Made:
         with self._lock:
             if self._closed:
                 raise StopIteration
@@ -247,19 +282,17 @@ class Recital(Iterator[Speech]):
             self.close()
             raise
 
-    async def _timed(self, part: Any) -> Speech:
+    async def _timed(self, part: Part) -> Made:
         loop = asyncio.get_running_loop()
         begun = loop.time()
         try:
             async with asyncio.timeout(self._left):
                 return await self._say(part, begun + self._left)
         except TimeoutError:
-            raise TimedOut(
-                f"Speaking the text took longer than its limit of {self._client.limits.total:g} s; "
-                "try again, or send a shorter text."
-            ) from None
+            raise TimedOut(self._late.format(self._client.limits.total)) from None
         finally:
-            self._left -= loop.time() - begun
+            if not self._each:
+                self._left -= loop.time() - begun
 
     def close(self) -> None:
         """End whatever runs; nothing comes after."""
