@@ -15,7 +15,14 @@ from vivavoce.registry import Registry
 from vivavoce.store.avatars import AvatarLibrary
 from vivavoce.studio.scene import builtin_avatars
 from vivavoce.studio.speech import joined
-from vivavoce.testing import check_animator, check_encoder, check_prepare, check_recognizer, check_synthesizer
+from vivavoce.testing import (
+    check_animator,
+    check_encoder,
+    check_enhancer,
+    check_prepare,
+    check_recognizer,
+    check_synthesizer,
+)
 
 NAMES = Registry()
 
@@ -96,3 +103,18 @@ def test_ear(registry: Registry, name: str, voice: EspeakVoice) -> None:
         pytest.skip(str(e))
     said = joined(voice.synthesize("Good morning everybody.", language="en", voice="f3"))
     check_recognizer(engine, {"en": resample(said.audio, engine.traits.rate)})
+
+
+NETS = ("gtcrn", "auto")
+"""Enhancers that take a second of computing or more for all checks."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in NETS else n for n in NAMES.names("clean")]
+)
+def test_cleaner(name: str, shared: Path) -> None:
+    options = {f"clean.{net}": {"models_dir": shared / "models", "offline": True} for net in NETS}
+    try:
+        check_enhancer(Registry(options).get("clean", name))
+    except EngineUnavailable as e:
+        pytest.skip(str(e))
