@@ -6,6 +6,8 @@ from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import av
+import numpy as np
 import pytest
 from openai import AsyncOpenAI
 from openai.types.realtime import RealtimeServerEvent
@@ -128,6 +130,34 @@ def test_without_turn_detection_the_client_commits(recording: Recording) -> None
     run(known(recording), scenario)
 
 
+def test_a_telephone_call(voice: EspeakVoice) -> None:
+    """μ-law at 8 kHz, as gateways send it."""
+    recording = Recording(voice, SENTENCES, rate=8000)
+
+    async def scenario(address: str) -> None:
+        encoder = av.CodecContext.create("pcm_mulaw", "w")
+        assert isinstance(encoder, av.AudioCodecContext)
+        encoder.sample_rate, encoder.layout, encoder.format = 8000, "mono", "s16"
+        frame = av.AudioFrame.from_ndarray(np.frombuffer(recording.pcm, "<i2")[None], "s16", "mono")
+        frame.sample_rate = 8000
+        call = b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
+        async with connect(f"ws://{address}/v1/realtime", proxy=None) as client:
+            await message(client)
+            session = {"audio": {"input": {"format": {"type": "audio/pcmu"}}}}
+            updated = await asked(client, type="session.update", session=session)
+            assert updated["session"]["audio"]["input"]["format"] == {"type": "audio/pcmu", "rate": 8000}
+            for at in range(0, len(call), 160):
+                packet = b64encode(call[at : at + 160]).decode()
+                await client.send(json.dumps({"type": "input_audio_buffer.append", "audio": packet}))
+            heard: list[str] = []
+            while len(heard) < 2:
+                told = await message(client)
+                heard += [told["transcript"]] if told["type"].endswith(".completed") else []
+        assert heard == SENTENCES
+
+    run(known(recording), scenario)
+
+
 async def asked(client: ClientConnection, **event: Any) -> dict[str, Any]:
     """What a client event is answered with."""
     await client.send(json.dumps(event))
@@ -176,7 +206,7 @@ def test_mistakes_are_answered_and_the_session_lives(recording: Recording) -> No
                 {"type": "input_audio_buffer.commit"},
                 {"type": "session.update"},
                 {"type": "session.update", "session": {"audio": [1]}},
-                {"type": "session.update", "session": {"audio": {"input": {"format": {"type": "audio/pcmu"}}}}},
+                {"type": "session.update", "session": {"audio": {"input": {"format": {"type": "audio/opus"}}}}},
                 {"type": "session.update", "session": {"audio": {"input": {"format": {"rate": 96000}}}}},
                 {"type": "session.update", "session": {"audio": {"input": {"turn_detection": {"threshold": 7}}}}},
                 {"type": "session.update", "session": {"audio": {"input": {"transcription": {"language": "xx"}}}}},

@@ -16,6 +16,8 @@ from fastapi import APIRouter, WebSocket
 from pydantic import BaseModel, Field, ValidationError
 
 from vivavoce.errors import InvalidInput, VivavoceError
+from vivavoce.hear.g711 import RATE as TELEPHONE_RATE
+from vivavoce.hear.g711 import Law, expanded
 from vivavoce.studio.listeners import Listeners
 from vivavoce.studio.listening import Listening
 from vivavoce.studio.spoken import Event, Final, Manner, Partial, SpeechStarted, SpeechStopped
@@ -26,6 +28,8 @@ __all__ = ["router"]
 router = APIRouter()
 _RATE = 24_000
 """Hz: what the protocol has where nothing else is said."""
+_LAWS: dict[str, Law] = {"audio/pcmu": "mu", "g711_ulaw": "mu", "audio/pcma": "a", "g711_alaw": "a"}
+"""Telephone formats, in the words of both dialects."""
 _ITEM = "conversation.item.input_audio_transcription"
 
 
@@ -137,6 +141,8 @@ class _Session:
             sound = None
         if sound is None:
             raise InvalidInput("audio is not Base64; send 16-bit samples, little-endian, mono, in Base64.")
+        law = _LAWS.get(self.format.type)
+        sound = sound if law is None else expanded(sound, law)
         if len(sound) > LONGEST_SECONDS * (self.format.rate or _RATE) * 2:
             raise too_long()
         self.held += len(sound)
@@ -161,8 +167,8 @@ class _Session:
     async def _adopt(self, wanted: _Input, given: Mapping[str, Any]) -> None:
         """Change what was given; a part that is absent stays as it is, and null turns off where it can be."""
         form = wanted.format or self.format
-        if form.type not in ("audio/pcm", "pcm16"):
-            raise InvalidInput(f"The format {form.type[:40]!r} is not taken; use audio/pcm, 16-bit samples.")
+        if form.type not in ("audio/pcm", "pcm16", *_LAWS):
+            raise InvalidInput(f"The format {form.type[:40]!r} is not taken; use audio/pcm, audio/pcmu or audio/pcma.")
         transcription = wanted.transcription or self.transcription
         language = None if transcription.language is None else self.listeners.code(transcription.language)
         turns = wanted.turn_detection if "turn_detection" in given else self.turns
@@ -171,9 +177,9 @@ class _Session:
             endpoint_seconds=turns.silence_duration_ms / 1000 if turns else inf,
             threshold=turns.threshold if turns else self.manner.threshold,
         )
-        rate = form.rate or _RATE
+        rate = TELEPHONE_RATE if form.type in _LAWS else form.rate or _RATE
         await self.listening.adjust(language=language, rate=rate, manner=manner)
-        self.format, self.transcription, self.turns = _Format(rate=rate), transcription, turns
+        self.format, self.transcription, self.turns = _Format(type=form.type, rate=rate), transcription, turns
 
     # ---- what it hears
 
@@ -243,7 +249,8 @@ class _Session:
         turns = None if self.turns is None else self.turns.model_dump() | {"type": "server_vad"}  # what is done
         transcription = self.transcription.model_dump(exclude_none=True)
         if self.older:
-            form = {"input_audio_format": "pcm16", "input_audio_transcription": transcription, "turn_detection": turns}
+            kind = "pcm16" if self.format.type == "audio/pcm" else self.format.type
+            form = {"input_audio_format": kind, "input_audio_transcription": transcription, "turn_detection": turns}
             return {"id": self.id, "object": "realtime.transcription_session", **form}
         heard = {
             "format": self.format.model_dump(),
