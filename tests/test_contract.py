@@ -112,8 +112,9 @@ NETS = ("gtcrn", "auto")
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=pytest.mark.slow) if n in NETS else n for n in NAMES.names("clean")]
 )
-def test_cleaner(name: str, shared: Path) -> None:
-    options = {f"clean.{net}": {"models_dir": shared / "models", "offline": True} for net in NETS}
+def test_cleaner(name: str, request: pytest.FixtureRequest) -> None:
+    folder = request.getfixturevalue("shared") / "models" if name in NETS else None
+    options = {f"clean.{net}": {"models_dir": folder, "offline": True} for net in NETS}
     try:
         check_enhancer(Registry(options).get("clean", name))
     except EngineUnavailable as e:

@@ -57,7 +57,7 @@ class Sound:
     channels: int
     """1 or 2."""
     seconds: float | None
-    """What the file says of its length; None when it does not. For showing progress, not to be relied on."""
+    """What the file says of its length, or what its size tells; None when nothing does. For showing progress only."""
     blocks: Iterator[Samples]
     """Pieces of shape ``(channels, n)``, full scale at -1 and 1 (sound of floats may go beyond)."""
 
@@ -79,7 +79,8 @@ def sound(
         if not container.streams.audio:
             raise UnsupportedMedia(f"The file holds no sound; {_ALLOWED}.")
         claimed = _claimed(container)
-        if claimed is not None and claimed > max_seconds + 1:
+        counted = _COUNTED.intersection(container.format.name.split(","))
+        if claimed is not None and counted and claimed > max_seconds + 1:
             raise TooLarge(_too_long(max_seconds))
         frames = _frames(container)
         first = next(frames, None)
@@ -162,10 +163,8 @@ class WavWriter:
 
 
 def _claimed(container: av.container.InputContainer) -> float | None:
-    """Seconds that the file says it lasts, where its format counts them."""
+    """Seconds that the file says it lasts."""
     stream = container.streams.audio[0]
-    if not _COUNTED.intersection(container.format.name.split(",")):
-        return None
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     return None if container.duration is None else container.duration / av.time_base
