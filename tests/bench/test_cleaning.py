@@ -71,5 +71,6 @@ def test_the_default_never_hurts_and_auto_is_the_best(shared: Path, tmp_path: Pa
         assert means["auto"][0] > means[engine][0], (engine, means)
         assert means["auto"][1] > means[engine][1], (engine, means)
     clean = {row.engine: row for row in rows if row.level is None}
-    assert clean["auto"].pesq > 4.0
+    assert clean["auto"].pesq > 3.8
+    assert clean["auto"].stoi > 0.99
     assert clean["auto"].pesq > max(clean[engine].pesq for engine in clean if engine not in ("", "auto"))

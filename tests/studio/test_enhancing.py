@@ -110,6 +110,21 @@ def test_what_an_engine_turns_down_is_turned_up_again(speech: Audio, tmp_path: P
     assert np.std(out[0]) == pytest.approx(np.std(speech.samples), rel=0.1)
 
 
+def test_noise_alone_is_not_turned_up(tmp_path: Path) -> None:
+    source = stored(tmp_path / "in.wav", hiss((2, 96_000), 0.1), 48_000)
+    out, about, _ = cleaned(source, SpeexCleaner())
+    assert about["gain"] == 0
+    assert about["speech_level"] is about["snr_before"] is None
+    assert np.std(out[:, 48_000:]) < 0.06
+
+
+@pytest.mark.parametrize("size", [1, 100])
+def test_a_moment_of_sound(size: int, tmp_path: Path) -> None:
+    out, about, _ = cleaned(stored(tmp_path / "in.wav", hiss((2, size), 0.1), 44_100), SpeexCleaner())
+    assert out.shape == (2, size)
+    assert about["gain"] == 0
+
+
 def test_loud_recordings_are_limited_and_not_clipped(speech: Audio, tmp_path: Path) -> None:
     loud = speech.samples / np.abs(speech.samples).max() * np.float32(0.999)
     out, _, _ = cleaned(stored(tmp_path / "in.wav", loud[None], 44_100), Muffler())

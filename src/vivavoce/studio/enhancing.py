@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from vivavoce.errors import InvalidInput
 from vivavoce.hear.cleaning import cleaned, evenly
-from vivavoce.hear.noise import LevelMatch, NoiseMeter
+from vivavoce.hear.noise import LevelMatch, Loudness, NoiseMeter
 from vivavoce.media.limiter import Limiter
 from vivavoce.media.sound import Sound, WavWriter, sound
 from vivavoce.nouns import Audio
@@ -33,6 +33,8 @@ _FIRST_PASS = 0.9
 """Share of the work."""
 _PATIENCE = 0.4
 """Seconds between two reports."""
+_NO_SPEECH = -15.0
+"""dB of speech over noise below which nobody speaks."""
 _BLOCK = 1.0
 """Seconds that the second pass takes at a time."""
 
@@ -45,9 +47,10 @@ def enhance(
     The rate stays up to 48 kHz, mono stays mono, stereo stereo; more channels become one. Speech is as loud as before
     to within a decibel, and lasts as long to the sample. ``report`` is called at least every half second.
 
-    Gives ``seconds``, ``rate``, ``channels``, ``engine``; ``speech_level``, ``noise_before`` and ``noise_after`` (dB of
-    full scale), ``snr_before`` and ``snr_after`` (dB), and ``gain`` (dB by which speech was turned up to be as loud as
-    before). Raises what ``media.sound.sound`` and the engine raise; then there is no target.
+    Gives ``seconds``, ``rate``, ``channels``, ``engine``; ``speech_level``, ``noise_before`` and ``noise_after`` (dB
+    of full scale), ``snr_before`` and ``snr_after`` (dB), and ``gain`` (dB by which all was turned up, so that speech
+    is as loud as before). Where nobody speaks, level and ratios are None. Raises what ``media.sound.sound`` and the
+    engine raise; then there is no target.
     """
     told = _Told(report)
     with sound(source, max_seconds=max_seconds) as read, tempfile.TemporaryFile(dir=target.parent) as raw:
@@ -62,26 +65,27 @@ def enhance(
             told(_FIRST_PASS * frames / read.rate / (read.seconds or max_seconds))
         if not frames:
             raise InvalidInput("The file holds no sound that can be read, it may be damaged; save it again as WAV.")
-        gain = match.gain
+        was, now = before.loudness, after.loudness
+        gain = match.gain if was.snr > _NO_SPEECH else 1.0
         raw.seek(0)
         try:
             _write(target, raw, read, frames, gain, told)
         except BaseException:
             target.unlink(missing_ok=True)
             raise
-    up = 20 * float(np.log10(gain))
-    was, now = before.loudness, after.loudness
+    length = {"seconds": round(frames / read.rate, 3), "rate": read.rate, "channels": read.channels}
+    return length | {"engine": name} | _levels(was, now, 20 * float(np.log10(gain)))
+
+
+def _levels(was: Loudness, now: Loudness, gain: float) -> dict[str, float | None]:
+    spoken = was.snr > _NO_SPEECH
     return {
-        "seconds": round(frames / read.rate, 3),
-        "rate": read.rate,
-        "channels": read.channels,
-        "engine": name,
-        "speech_level": round(was.speech, 1),
+        "speech_level": round(was.speech, 1) if spoken else None,
         "noise_before": round(was.noise, 1),
-        "noise_after": round(now.noise + up, 1),
-        "snr_before": round(was.snr, 1),
-        "snr_after": round(now.snr, 1),
-        "gain": round(up, 1),
+        "noise_after": round(now.noise + gain, 1),
+        "snr_before": round(was.snr, 1) if spoken else None,
+        "snr_after": round(now.snr, 1) if spoken else None,
+        "gain": round(gain, 1),
     }
 
 
