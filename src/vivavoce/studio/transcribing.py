@@ -45,6 +45,7 @@ def transcribe(
         for batch in _batches(pieces(reel, longest=ear.traits.longest)):
             for _ in writer.write(batch):
                 reel.tell()
+        report(1.0, _STAGE)
         return joined(writer.parts, writer.language, reel.seconds)
 
 
