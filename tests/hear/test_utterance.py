@@ -33,7 +33,7 @@ def hear(utterance: Utterance) -> None:
 
 def test_a_window_is_cut_in_a_gap_after_words_that_are_agreed_on() -> None:
     utterance = spoken(6)
-    assert not utterance.trim(4), "nothing is agreed on yet"
+    assert not utterance.trim(5), "nothing is agreed on yet"
     hear(utterance)
     hear(utterance)
     assert utterance.trim(4)
@@ -70,6 +70,20 @@ def test_where_the_detector_sees_no_gap_the_window_is_cut_only_when_it_has_to_be
         hear(utterance)
         hear(utterance)
         assert utterance.trim(4) == cut
+
+
+def test_a_long_window_is_cut_at_a_pause_even_when_nothing_is_agreed_on() -> None:
+    utterance = Utterance(1, 0)
+    for n in range(round(6 * RATE / HOP)):
+        utterance.add(np.full(HOP, n, np.float32), 0.1 if 3.0 < n * HOP / RATE < 3.2 else 0.9)
+    utterance.spoken = utterance.end
+    hear(utterance)
+    assert not utterance.trim(5)
+    assert utterance.trim(4)
+    _, since, _ = utterance.window()
+    assert 3.0 < since / RATE < 3.2
+    assert utterance.stable == "w0 w1 w2 w3 w4 w5"
+    assert utterance.final()[0] == " ".join(w.text for w in WORDS[:12])
 
 
 def test_a_forced_cut_keeps_what_was_heard_once() -> None:

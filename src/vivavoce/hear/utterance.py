@@ -80,22 +80,31 @@ class Utterance:
         self._agreement.hear(words_of(transcript, after=since / RATE), edge=until / RATE - _EDGE)
 
     def trim(self, seconds: float) -> bool:
-        """Cut the window to about ``seconds`` where it is longer, in a gap after words that are agreed on."""
-        if self.seconds <= seconds:
+        """Cut the window to about ``seconds`` where it is longer; to be called with a fresh hypothesis.
+
+        Best in a gap after words that are agreed on; the longer the window has become, the less good a place will do.
+        """
+        over = self.seconds / seconds
+        if over <= 1:
             return False
-        cuts = self._gaps()
-        quiet = [at for at in cuts if self._quietest(at) < _DIP]
-        if not quiet and (self.seconds < 1.5 * seconds or not cuts):
+        gaps = self._gaps()
+        quiet = [at for at in gaps if self._quietest(at) < _DIP]
+        if quiet:
+            self._cut(quiet[-1])
+        elif over >= 1.25 and (breath := self._breath()) is not None:
+            self._cut(breath)
+        elif over >= 1.5 and gaps:
+            self._cut(gaps[-1])
+        elif over >= 2:
+            self.cut()
+        else:
             return False
-        self._cut((quiet or cuts)[-1])
         return True
 
     def cut(self) -> None:
         """Give up the first part of the window, agreed on or not, up to its quietest place of the second half."""
         first, last = len(self._speech) // 2, len(self._speech) - round(_KEPT * RATE / HOP)
-        at = first + int(np.argmin(self._speech[first : max(last, first + 1)]))
-        self._agreement.settle((self._since + at * HOP) / RATE)
-        self._cut(self._since + at * HOP)
+        self._cut(self._since + (first + int(np.argmin(self._speech[first : max(last, first + 1)]))) * HOP)
 
     @property
     def stable(self) -> str:
@@ -141,11 +150,20 @@ class Utterance:
                 cuts.append(at)
         return cuts
 
+    def _breath(self) -> int | None:
+        """The last place in the window at which the speaker paused, and neither near its beginning nor its end."""
+        kept = round(_KEPT * RATE / HOP)
+        calm = [
+            i for i in range(kept, len(self._speech) - kept) if max(self._speech[i - _MARGIN : i + _MARGIN + 1]) < _DIP
+        ]
+        return self._since + calm[-1] * HOP if calm else None
+
     def _quietest(self, at: int) -> float:
         hop = (at - self._since) // HOP
         return min(self._speech[max(0, hop - _MARGIN) : hop + _MARGIN + 1], default=1.0)
 
     def _cut(self, at: int) -> None:
+        self._agreement.settle(at / RATE)
         sound, _, _ = self.window()
         self._pieces = [sound.samples[at - self._since :]]
         self._speech = self._speech[(at - self._since) // HOP :]
