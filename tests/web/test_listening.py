@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -318,7 +319,10 @@ def test_a_client_that_does_not_read_is_dropped(recording: Recording) -> None:
     """It asks and asks and reads nothing, until the server's patience, not its memory, is at an end."""
 
     async def scenario(address: str) -> None:
-        reader, writer = await asyncio.open_connection(*address.split(":"), limit=1024)
+        narrow = socket.socket()
+        narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        narrow.connect(("127.0.0.1", int(address.split(":")[1])))
+        reader, writer = await asyncio.open_connection(sock=narrow, limit=1024)
         writer.write(
             b"GET /ws/asr HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -326,7 +330,7 @@ def test_a_client_that_does_not_read_is_dropped(recording: Recording) -> None:
         await reader.readuntil(b"\r\n\r\n")
         ask = b'{"event": "dance"}'
         frame = bytes([0x81, 0x80 | len(ask), 0, 0, 0, 0]) + ask
-        writer.write(frame * 200_000)
+        writer.write(frame * 80_000)
         await until(lambda: bool(made[0].busy))
         await until(lambda: not made[0].busy)
         writer.transport.abort()
