@@ -70,7 +70,7 @@ def form(asked: Asked) -> tuple[dict[str, list[str]], dict[str, bytes]]:
 
 
 class _Listening(_Handler):
-    server: Listener  # type: ignore[assignment]
+    server: Listener
 
     def _spoken(self, asked: Asked) -> _Answer:
         fields, files = form(asked)
@@ -86,7 +86,9 @@ class _Listening(_Handler):
     def _verbose(self, seconds: float, *, silent: bool) -> dict[str, Any]:
         said = [] if silent else TEXT.split()
         step = seconds / max(1, len(said))
-        words = [{"word": w, "start": i * step, "end": (i + 1) * step, "probability": 0.9} for i, w in enumerate(said)]
+        words: list[dict[str, Any]] = [
+            {"word": w, "start": i * step, "end": (i + 1) * step, "probability": 0.9} for i, w in enumerate(said)
+        ]
         segments, at = [], 0
         for number, sentence in enumerate(() if silent else SENTENCES):
             own = words[at : at + len(sentence.split())]

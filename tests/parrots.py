@@ -78,9 +78,10 @@ def _spec(tokenizer: tokenizers.Tokenizer, sentence: str, *, multilingual: bool)
     used = [i for i in range(size) if not (tokenizer.id_to_token(i) or "<filler").startswith("<filler")]
     known = rng.normal(size=(len(used), WIDTH - _CODE)).astype(np.float32)
     known -= known.mean(1, keepdims=True)
-    stop = known[used.index(ids("<|endoftext|>"))].copy()
+    end = used.index(tokenizer.token_to_id("<|endoftext|>") or 0)
+    stop = known[end].copy()
     known -= np.outer(known @ stop, stop) / (stop @ stop)  # what is told of the end says nothing of the others
-    known[used.index(ids("<|endoftext|>"))] = stop
+    known[end] = stop
     words = np.zeros((size, WIDTH), np.float32)
     words[used, :-_CODE] = 3 * known / np.linalg.norm(known, axis=1, keepdims=True)
     spec = ctranslate2.specs.WhisperSpec(1, HEADS, 1, HEADS)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -150,15 +151,14 @@ def _watched(folder: Path, fetching: Callable[[int], None]) -> Iterator[None]:
 
 @contextmanager
 def _silent_bars() -> Iterator[None]:
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-
-    were: Any = are_progress_bars_disabled()
-    disable_progress_bars()
+    bars: Any = import_module("huggingface_hub.utils")
+    were = bars.are_progress_bars_disabled()
+    bars.disable_progress_bars()
     try:
         yield
     finally:
         if not were:
-            enable_progress_bars()
+            bars.enable_progress_bars()
 
 
 def _size(file: Path) -> int:
