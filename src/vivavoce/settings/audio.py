@@ -39,7 +39,7 @@ class Audio(Group):
         default_factory=partial(_from_environment, "ASR_WINDOW_SEC", 12.0),
         validate_default=True,
         ge=2,
-        le=30,
+        le=20,
         description="Longest utterance of live recognition; unset is ASR_WINDOW_SEC of the environment, else 12",
     )
     emit_seconds: float = Field(

@@ -1,11 +1,10 @@
 """The audio core as the web sees it: asynchronous use cases, each one a task of a worker and a job in the ledger."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from vivavoce.errors import InvalidInput
 from vivavoce.nouns import Audio, Transcript
@@ -37,6 +36,7 @@ class Hearing:
         self._config = config
         self._registry = registry
         self._studio = studio
+        self._hearing: set[asyncio.Task[Mapping[str, Any]]] = set()
 
     def language(self, asked: str | None) -> str:
         """The code of a language that is asked for; None is the default, ``auto`` is "": find out.
@@ -88,15 +88,20 @@ class Hearing:
             "engine": ear or self._config.ear,
             "language": language,
         }
-        return from_plain((await self._studio.tasks.done("hear", params))["transcript"])
+        # A recogniser that cannot be interrupted would cost its worker; the piece is short, so it is let finish.
+        work = asyncio.create_task(self._studio.tasks.done("hear", params))
+        self._hearing.add(work)
+        work.add_done_callback(self._let_go)
+        return from_plain((await asyncio.shield(work))["transcript"])
+
+    def _let_go(self, work: "asyncio.Task[Mapping[str, Any]]") -> None:
+        self._hearing.discard(work)
+        if not work.cancelled():
+            work.exception()  # nobody may be waiting for it any more
 
     async def offer(self) -> Mapping[str, Any]:
         """What works here: ``ears``, ``cleaners``, ``speakers``, each with its ``engine`` and ``licence``."""
         return await self._studio.tasks.done("offer", {})
-
-    async def can_hear(self, language: str, ear: str = "") -> None:
-        """Raises ``EngineUnavailable`` or ``InvalidInput`` when no recogniser can work here for the language."""
-        await self.hear(Audio(np.zeros(1600, np.float32), 16_000), language, ear)
 
     async def embed(self, source: Path, order: Order | None = None) -> Mapping[str, Any]:
         """The voice in a file as numbers, see ``studio.verifying``."""
@@ -114,6 +119,13 @@ class Hearing:
         """Record with this machine's microphone. Raises ``EngineUnavailable`` when there is none."""
         params = {"target": str(target), "seconds": seconds}
         return await self._studio.attend("record", params, order, noted={"seconds": seconds})
+
+    async def close(self) -> None:
+        """Let go of live pieces that are still being heard."""
+        for work in list(self._hearing):
+            work.cancel()
+        if self._hearing:
+            await asyncio.wait(self._hearing)
 
     @staticmethod
     def _engine(kind: str, name: str, known: Sequence[str]) -> str:

@@ -76,7 +76,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.services = services
     dialects.install(app)
     app.add_middleware(
-        Envelope, max_body=held.limits.json_bytes, max_upload=held.limits.upload_bytes, api_keys=held.server.api_keys
+        Envelope,
+        max_body=held.limits.json_bytes,
+        max_upload=held.limits.upload_bytes,
+        api_keys=held.server.api_keys,
+        origins=held.server.cors_origins,
     )
     app.add_middleware(  # added last, so outermost: refusals too are readable in a browser
         CORSMiddleware,

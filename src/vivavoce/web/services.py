@@ -120,6 +120,7 @@ class Services:
         if self._starting is not None and not self._starting.done():
             self._starting.cancel()
         await self._dispatcher.rest()
+        await self.hearing.close()
         await self.studio.close()
         await self._ledger.close()
         await self._dispatcher.close()
