@@ -12,7 +12,9 @@ __all__ = [
     "Audio",
     "Avatar",
     "Canvas",
+    "ChatTraits",
     "CleanTraits",
+    "CloneTraits",
     "EarTraits",
     "FaceTraits",
     "Frame",
@@ -24,6 +26,7 @@ __all__ = [
     "SpeakerTraits",
     "Speech",
     "Transcript",
+    "Turn",
     "Voice",
     "VoiceTraits",
     "Word",
@@ -245,6 +248,42 @@ class SpeakerTraits:
     version: str = ""
     """Of the weights and of what is done before them: embeddings of different versions cannot be compared."""
     licence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one side of a conversation said."""
+
+    role: Literal["system", "user", "assistant"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatTraits:
+    """What a chat engine declares of itself, as data."""
+
+    models: tuple[str, ...]
+    """Names of the models that can be asked for, the default first."""
+    network: bool = False
+    """Whether words leave this machine."""
+    licence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CloneTraits:
+    """What a cloner declares of itself, as data."""
+
+    languages: tuple[str, ...] = ()
+    """Codes as in ``text.languages``; none: whatever is asked for."""
+    approximate: bool = False
+    """Whether it only leans towards the speaker: a likeness of timbre, no copy."""
+    timings: frozenset[MarkKind] = frozenset()
+    least: float = 3.0
+    """Seconds of speech that it wants to hear of the speaker."""
+    device: str = "cpu"
+    licence: str = ""
+    network: bool = False
+    """Whether recordings and words leave this machine."""
 
 
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]

@@ -15,17 +15,20 @@ from vivavoce.nouns import (
     Audio,
     Avatar,
     Canvas,
+    ChatTraits,
     CleanTraits,
+    CloneTraits,
     EarTraits,
     FaceTraits,
     Frame,
     SpeakerTraits,
     Speech,
     Transcript,
+    Turn,
     VoiceTraits,
 )
 
-__all__ = ["Animator", "Enhancer", "Idler", "Recognizer", "Report", "SpeakerEncoder", "Synthesizer"]
+__all__ = ["Animator", "Chat", "Cloner", "Enhancer", "Idler", "Recognizer", "Report", "SpeakerEncoder", "Synthesizer"]
 
 Report = Callable[[float, str], None]
 """Called with progress 0–1 and the name of the stage; raises ``Cancelled`` when the work was cancelled."""
@@ -126,4 +129,40 @@ class SpeakerEncoder(Protocol):
         """The speaker's embedding, shape ``(traits.size,)``, of length 1; ``audio`` is mono at ``traits.rate``.
 
         Raises ``InvalidInput`` when there is less speech than ``traits.least`` seconds.
+        """
+
+
+class Cloner(Protocol):
+    """Speech in the voice of somebody who was recorded: an entry point ``clone.NAME``."""
+
+    @property
+    def traits(self) -> CloneTraits:
+        """Languages, how much speech it wants; cheap to read."""
+
+    def enrol(self, recordings: Sequence[Audio], into: Path) -> tuple[str, ...]:
+        """Learn a voice of recordings of one speaker and keep what was learnt in the existing, empty folder ``into``.
+
+        Returns warnings for the user: too little, too noisy. Raises ``InvalidInput`` when they cannot be used.
+        """
+
+    def synthesize(self, text: str, *, language: str, voice: Path) -> Iterator[Speech]:
+        """Speak ``text`` in the voice that lies in the folder ``voice``; the parts' texts joined give ``text`` back.
+
+        Closed as ``Synthesizer.synthesize`` is. Raises ``InvalidInput``, ``TimedOut``, ``EngineUnavailable``.
+        """
+
+
+class Chat(Protocol):
+    """A partner in conversation: an entry point ``chat.NAME``."""
+
+    @property
+    def traits(self) -> ChatTraits:
+        """The models that can be asked for; cheap to read."""
+
+    def reply(self, turns: Sequence[Turn], *, model: str = "", language: str = "") -> Iterator[str]:
+        """The answer to the last of ``turns``, in pieces as they are written; joined they are the answer.
+
+        ``model`` "" is the default; ``language`` is the code of the language that the answer should be in, "" leaves it
+        open. Closed as ``Synthesizer.synthesize`` is. Raises ``InvalidInput``, ``TimedOut``, ``Overloaded``,
+        ``EngineUnavailable``.
         """

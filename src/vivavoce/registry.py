@@ -6,13 +6,13 @@ from threading import Lock
 from typing import Any, Literal, cast, overload
 
 from vivavoce.errors import EngineUnavailable, NotFound
-from vivavoce.ports import Animator, Enhancer, Recognizer, SpeakerEncoder, Synthesizer
+from vivavoce.ports import Animator, Chat, Cloner, Enhancer, Recognizer, SpeakerEncoder, Synthesizer
 
 __all__ = ["GROUP", "Kind", "Registry"]
 
 GROUP = "vivavoce.engines"
-Kind = Literal["voice", "face", "ear", "clean", "speaker"]
-_Engine = Synthesizer | Animator | Recognizer | Enhancer | SpeakerEncoder
+Kind = Literal["voice", "face", "ear", "clean", "speaker", "clone", "chat"]
+_Engine = Synthesizer | Animator | Recognizer | Enhancer | SpeakerEncoder | Cloner | Chat
 
 
 class Registry:
@@ -45,6 +45,12 @@ class Registry:
 
     @overload
     def get(self, kind: Literal["speaker"], name: str) -> SpeakerEncoder: ...
+
+    @overload
+    def get(self, kind: Literal["clone"], name: str) -> Cloner: ...
+
+    @overload
+    def get(self, kind: Literal["chat"], name: str) -> Chat: ...
 
     def get(self, kind: Kind, name: str) -> _Engine:
         """Load an engine once and keep it.
