@@ -32,7 +32,7 @@ def test_the_language_that_a_browser_likes_best(header: str, tongue: str) -> Non
     assert preferred(header) == tongue
 
 
-@pytest.mark.parametrize("path", ["/", "/realtime", "/avatars", "/api-test"])
+@pytest.mark.parametrize("path", ["/", "/realtime", "/avatars", "/microphone", "/api-test"])
 def test_pages_come_in_the_browsers_language_and_load_nothing_from_elsewhere(server: Served, path: str) -> None:
     page = requests.get(server.url + path, headers={"Accept-Language": "kk"}, timeout=10)
     assert page.headers["content-type"].startswith("text/html")
@@ -49,7 +49,7 @@ def test_pages_come_in_the_browsers_language_and_load_nothing_from_elsewhere(ser
 @pytest.mark.parametrize(
     "path",
     [
-        *("/", "/realtime", "/avatars", "/api-test", "/docs", "/redoc", "/openapi.json", "/favicon.ico"),
+        *("/", "/realtime", "/avatars", "/microphone", "/api-test", "/docs", "/redoc", "/openapi.json", "/favicon.ico"),
         "/ui/base.css",
         *("/ui/vendor/swagger-ui.css", "/livez", "/readyz", "/api/health", "/api/avatar", "/v1/avatars", "/v1/voices"),
     ],

@@ -114,8 +114,9 @@ for (const id of ["language", "spoken"]) {
   });
 }
 translated(fill);
-const wanted = location.hash.slice(1);
-enter(wanted in rooms ? wanted : "live");
+const wanted = () => (location.hash.slice(1) in rooms ? location.hash.slice(1) : "live");
+enter(wanted());
+addEventListener("hashchange", () => enter(wanted()));
 if (!canCapture()) {
   $("talk").disabled = true;
   wrong(new CallError("mic-unsupported", ""), $("live"));
