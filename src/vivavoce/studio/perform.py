@@ -24,6 +24,7 @@ other than 1 is handed to the face engine.
 """
 
 from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -232,7 +233,10 @@ class Stage:
             raise InvalidInput("The recording is silent; send one in which somebody speaks.")
         if not params["text"]:
             heard = self._audition.words(sound, params["language"], prompter)
-            return Speech("", params["language"], sound) if heard is None else self._voicing.completed(heard)
+            if heard is None:
+                return Speech("", params["language"], sound)
+            # The sound itself tells better when a phoneme is said than a recogniser's times of words.
+            return self._voicing.completed(replace(heard, marks=()))
         return alignment.align(self._voicing.reference(params["text"], params["language"], params), sound)
 
     def _shot(self, params: Mapping[str, Any], spoken: Speech, prompter: Prompter) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def cues(words: Iterable[tuple[str, float, float]], *, spaced: bool = True) -> l
 
 def _lingering(made: Sequence[Cue]) -> list[Cue]:
     """Each cue stays until the next, or for a moment: subtitles that vanish between words flicker."""
-    ends = [cue.start for cue in made[1:]] + [float("inf")]
+    ends = [cue.start for cue in made[1:]] + [float("inf")] * bool(made)
     return [Cue(c.start, max(c.end, min(c.end + _LINGER, until)), c.text) for c, until in zip(made, ends, strict=True)]
 
 

@@ -87,7 +87,7 @@ def _cues(transcript: Transcript) -> list[subtitles.Cue]:
     """Cues of the words; a segment without word times is shared out among its words by their length."""
     spaced = _is_spaced(transcript.language)
     timed = [w for s in transcript.segments for w in (s.words or _shared_out(s, spaced=spaced))]
-    return subtitles.cues(((w.text, w.start, w.end) for w in timed), spaced=spaced) if timed else []
+    return subtitles.cues(((w.text, w.start, w.end) for w in timed), spaced=spaced)
 
 
 def _is_spaced(code: str) -> bool:
