@@ -29,7 +29,7 @@ LEVELS = 0.0, 5.0, 10.0
 """dB by which speech is louder than the noise."""
 _PIECE = RATE // 10
 _SHORTEST, _LONGEST = 3.0, 9.0
-"""Seconds of an utterance; longer ones are cut."""
+"""Seconds of an utterance; shorter ones are not taken, longer ones cut."""
 _KINDS = {".flac", ".wav", ".ogg", ".mp3", ".m4a"}
 
 
@@ -58,7 +58,13 @@ class Mixture:
 
 
 def measure(
-    folder: Path, show: Show, *, registry: Registry | None = None, utterances: int = 5, seed: int = 7
+    folder: Path,
+    show: Show,
+    *,
+    registry: Registry | None = None,
+    utterances: int = 5,
+    seconds: float = _LONGEST,
+    seed: int = 7,
 ) -> list[Cleaning]:
     """Clean speech of ``folder`` (recordings of several people, at any depth) with every noise, at every level.
 
@@ -66,7 +72,7 @@ def measure(
     and STOI are not installed, ``InvalidInput`` when there is too little speech.
     """
     _judges()
-    sounds = list(mixtures(folder, utterances=utterances, seed=seed))
+    sounds = list(mixtures(folder, utterances=utterances, seconds=seconds, seed=seed))
     rows = scores("", None, sounds, show)
     known = registry or Registry()
     for name in known.names("clean"):
@@ -78,8 +84,8 @@ def measure(
     return rows
 
 
-def mixtures(folder: Path, *, utterances: int, seed: int) -> Iterator[Mixture]:
-    """Every noise at every level with each of ``utterances`` recordings, and each recording alone."""
+def mixtures(folder: Path, *, utterances: int, seconds: float = _LONGEST, seed: int) -> Iterator[Mixture]:
+    """Every noise at every level with each of ``utterances`` recordings of up to ``seconds``, and each alone."""
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _KINDS)
     heard = [decode(path, max_seconds=600, rate=RATE).samples.astype(np.float64) for path in files]
     usable = [(path.parent, sound) for path, sound in zip(files, heard, strict=True) if len(sound) >= _SHORTEST * RATE]
@@ -88,7 +94,8 @@ def mixtures(folder: Path, *, utterances: int, seed: int) -> Iterator[Mixture]:
         raise InvalidInput(f"The folder {folder} holds too little speech; put at least two recordings of 3 s there.")
     for index in draw.permutation(len(usable))[:utterances]:
         place, sound = usable[index]
-        speech = 0.4 * sound[: round(_LONGEST * RATE)] / np.abs(sound[: round(_LONGEST * RATE)]).max()
+        part = sound[: round(seconds * RATE)]
+        speech = 0.4 * part / np.abs(part).max()
         yield Mixture(speech, speech, None, "")
         others = [other for where, other in usable if where != place] or [sound]
         for kind in NOISES:
