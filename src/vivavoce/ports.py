@@ -114,7 +114,9 @@ class Enhancer(Protocol):
         """The same sound with less noise: mono blocks of any length at one rate in, blocks of that rate out.
 
         Altogether exactly as many samples come out as went in, in time with them (delays are made up for), and
-        never more than ``traits.lookahead`` seconds late, so that it works live. Memory does not grow with length.
+        never more than ``traits.lookahead`` seconds late, so that it works live. One block comes out for each that goes
+        in, empty while the engine waits for more, and the rest at the end; so a stream can be driven by pushing.
+        Memory does not grow with length.
         """
 
 

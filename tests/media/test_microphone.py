@@ -7,29 +7,18 @@ import json
 import os
 import subprocess
 import sys
-from ctypes.util import find_library
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from microphones import DEVICE, needs_portaudio
 from vivavoce.errors import Overloaded
 from vivavoce.media import microphone
 
 RATE, TONE = 48_000, 440.0
 
-DEVICE = """
-pcm.null {{ type null }}
-pcm.studio {{
-  type plug
-  slave {{
-    pcm {{ type file slave.pcm "null" file "/dev/null" infile "{sound}" format "raw" }}
-    format S16_LE channels 1 rate {rate}
-  }}
-}}
-pcm.!default {{ type asym playback.pcm "null" capture.pcm "studio" }}
-"""
 
 PROGRAM = """
 import json, sys
@@ -50,11 +39,6 @@ else:
     told = {"seconds": sound.seconds, "rate": sound.rate, "hertz": hertz, "peak": peak}
 print(json.dumps(told))
 """
-
-needs_portaudio = pytest.mark.skipif(
-    find_library("portaudio") is None or find_library("asound") is None,
-    reason="PortAudio and ALSA are not installed (Debian: apt install libportaudio2)",
-)
 
 
 def recorded(config: Path, **arguments: Any) -> dict[str, Any]:

@@ -1,14 +1,13 @@
 """Family C, speakers, over HTTP: enrol, verify, forget."""
 
 from collections.abc import Callable
-from ctypes.util import find_library
 from pathlib import Path
 
 import numpy as np
 import pytest
 import requests
 
-from media.test_microphone import DEVICE
+from microphones import DEVICE, needs_portaudio
 from serving import Served
 from vivavoce.errors import EngineUnavailable
 from vivavoce.media.audio import decode
@@ -78,10 +77,7 @@ def test_a_name_is_a_name(server: Served, people: Path, name: str) -> None:
     assert answer.status_code in (200 if not name else 400, 422)
 
 
-@pytest.mark.skipif(
-    find_library("portaudio") is None or find_library("asound") is None,
-    reason="PortAudio and ALSA are not installed (Debian: apt install libportaudio2)",
-)
+@needs_portaudio
 def test_the_servers_own_microphone(
     serve: Callable[..., Served], people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,8 +59,9 @@ def enhance(
     with bar("Listening") as show, theatre(held) as ready:
         made = ready.play("enhance", params, show)
     was, now = made["snr_before"], made["snr_after"]
+    told = "nobody speaks" if was is None or now is None else f"speech over noise {was:.0f} dB, now {now:.0f} dB"
     out.print(
-        f"{target}: {made['seconds']:.1f} s, {made['engine']}; speech over noise {was:.0f} dB, now {now:.0f} dB",
+        f"{target}: {made['seconds']:.1f} s, {made['engine']}; {told}",
         highlight=False,
         markup=False,
     )

@@ -47,8 +47,10 @@ class Enhanced(BaseModel):
     output_filename: str = Field(examples=["noisy_enhanced.wav"])
     engine: str = Field(examples=["speex"], description="Who cleaned it")
     duration: float = Field(examples=[3.52], description="Seconds")
-    snr_before: float = Field(examples=[8.4], description="Speech over noise in decibels, estimated")
-    snr_after: float = Field(examples=[19.7])
+    snr_before: float | None = Field(
+        examples=[8.4], description="Speech over noise in decibels, estimated; null where nobody speaks"
+    )
+    snr_after: float | None = Field(examples=[19.7])
 
 
 class Transcribed(BaseModel):
