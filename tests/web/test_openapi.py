@@ -88,6 +88,7 @@ def live(server: Served) -> dict[str, str]:
     sound = requests.get(f"{server.url}/assets/audio/{name}.wav", timeout=30).content
     sent = requests.post(f"{server.url}/files/upload", files={"file": ("a.wav", sound)}, timeout=30).json()
     return {
+        "/api/history/{history_type}": "/api/history/chat_system",
         "/files/download/{filename}": f"/files/download/{sent['filename']}",
         "/api/chunk/video/{id}": f"/api/chunk/video/{name}",
         "/api/chunk/audio/{id}": f"/api/chunk/audio/{name}",

@@ -61,6 +61,12 @@ class FileStore:
                 os.utime(part.parent / wanted, (self._clock(), self._clock()))
                 return wanted
 
+    def replace(self, part: Path, name: str) -> str:
+        """Give a written file just this name, in place of the file that has it; returns the name, made safe."""
+        stem, suffix = _safe(name)
+        part.replace(part.parent / (stem + suffix))
+        return stem + suffix
+
     def find(self, owner: str, name: str) -> Path:
         """The file of that name. Raises ``NotFound``, in the same way for what is no name at all."""
         path = self._folder(owner) / name

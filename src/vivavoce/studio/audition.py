@@ -6,6 +6,7 @@ Kinds of task, beside those of ``studio.perform``:
 kind        parameters                                                          result
 ==========  ==================================================================  ==================================
 enhance     ``source``, ``target`` (paths), ``engine``                          see ``studio.enhancing.enhance``
+convert     ``source``, ``target`` (paths)                                      ``seconds``, ``rate``, ``channels``
 transcribe  ``source`` (path), ``engine``, ``language``, ``phrases``            ``transcript`` (plain), ``engine``
 hear        ``samples`` (float32 bytes), ``rate``, ``engine``, ``language``     ``transcript`` (plain), ``engine``
 embed       ``source`` (path), ``engine``                                       see ``studio.verifying.embed``
@@ -26,6 +27,7 @@ import structlog
 from vivavoce.errors import Cancelled, EngineUnavailable, InvalidInput, VivavoceError
 from vivavoce.media import microphone
 from vivavoce.media.audio import resample, write_wav
+from vivavoce.media.sound import WavWriter, sound
 from vivavoce.nouns import Audio, Speech, Transcript
 from vivavoce.ports import Recognizer
 from vivavoce.registry import Kind, Registry
@@ -56,6 +58,7 @@ class Audition:
         """What it can do, by kind of task."""
         return {
             "enhance": self._enhance,
+            "convert": self._convert,
             "transcribe": self._transcribe,
             "hear": self._hear,
             "embed": self._embed,
@@ -76,7 +79,7 @@ class Audition:
             ],
         }
 
-    def words(self, sound: Audio, language: str, prompter: Prompter) -> Speech | None:
+    def words(self, recording: Audio, language: str, prompter: Prompter) -> Speech | None:
         """A recording with the words that are said in it; None when nobody here can tell them.
 
         The face then goes by the sound alone.
@@ -90,7 +93,7 @@ class Audition:
             # Whoever sends a recording without its words seldom says its language.
             tell = partial(prompter.report, 0.0, "transcribe")
             tell()
-            return transcribing.marked(sound, ear, "" if ear.traits.detects else language, tell)
+            return transcribing.marked(recording, ear, "" if ear.traits.detects else language, tell)
         except Cancelled:
             raise
         except VivavoceError as e:
@@ -111,6 +114,18 @@ class Audition:
             report=prompter.report,
         )
 
+    def _convert(self, params: Mapping[str, Any], prompter: Prompter) -> dict[str, Any]:
+        prompter.report(0.0, "convert")
+        most = self._config.max_audio_seconds
+        with (
+            sound(Path(params["source"]), max_seconds=most) as read,
+            WavWriter(Path(params["target"]), read.rate, read.channels) as wav,
+        ):
+            for block in read.blocks:
+                wav.write(block)
+                prompter.report(min(1.0, wav.frames / read.rate / (read.seconds or most)), "convert")
+        return {"seconds": round(wav.frames / read.rate, 3), "rate": read.rate, "channels": read.channels}
+
     def _transcribe(self, params: Mapping[str, Any], prompter: Prompter) -> dict[str, Any]:
         prompter.report(0.0, "transcribe")
         name, ear = self._ear(params["engine"], params["language"])
@@ -130,8 +145,8 @@ class Audition:
     def _hear(self, params: Mapping[str, Any], prompter: Prompter) -> dict[str, Any]:
         prompter.report(0.0, "hear")
         name, ear = self._ear(params["engine"], params["language"])
-        sound = Audio(np.frombuffer(params["samples"], "<f4"), params["rate"])
-        heard = ear.recognize([resample(sound, ear.traits.rate)], language=params["language"])
+        piece = Audio(np.frombuffer(params["samples"], "<f4"), params["rate"])
+        heard = ear.recognize([resample(piece, ear.traits.rate)], language=params["language"])
         with closing(cast("Any", heard)):
             transcript: Transcript = next(heard)
         return {"transcript": to_plain(transcript), "engine": name}
@@ -148,9 +163,9 @@ class Audition:
             prompter.report(0.0, "record")
             return False
 
-        sound = microphone.record(params["seconds"], stop=still_wanted)
-        write_wav(Path(params["target"]), sound)
-        return {"seconds": sound.seconds}
+        heard = microphone.record(params["seconds"], stop=still_wanted)
+        write_wav(Path(params["target"]), heard)
+        return {"seconds": heard.seconds}
 
     # ---- engines
 

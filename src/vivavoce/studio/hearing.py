@@ -115,6 +115,11 @@ class Hearing:
         )
         return {**done, "engine": engine}
 
+    async def convert(self, source: Path, target: Path, order: Order | None = None) -> Mapping[str, Any]:
+        """Write a file of any format as WAV to ``target``; gives ``seconds``, ``rate``, ``channels``."""
+        params = {"source": str(source), "target": str(target)}
+        return await self._studio.attend("convert", params, order, kept=dict)
+
     async def record(self, target: Path, seconds: float, order: Order | None = None) -> Mapping[str, Any]:
         """Record with this machine's microphone. Raises ``EngineUnavailable`` when there is none."""
         params = {"target": str(target), "seconds": seconds}

@@ -18,7 +18,7 @@ _CHECK_SECONDS = 120.0
 """A picture takes under 2, a video a few; the first one waits until the nets have been fetched."""
 _HEAR_SECONDS = 60.0
 """A live piece takes under a second; the first one waits until the recogniser is loaded."""
-_WATCHED = frozenset({"face", "enhance", "transcribe", "embed"})
+_WATCHED = frozenset({"face", "enhance", "transcribe", "embed", "convert"})
 """Stages that give signs of life."""
 _GRACE = 2.0
 """Seconds beyond the voice's own limit before the studio ends it."""

@@ -22,6 +22,7 @@ from vivavoce.web import (
     realtime,
     site,
     speakers,
+    studio,
     transcriptions,
     videos,
     workers,
@@ -89,7 +90,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         allow_headers=["*"],
         expose_headers=_EXPOSED,
     )
-    families = (chunks, lipsync, audio, speakers, listening)
+    families = (chunks, lipsync, audio, speakers, listening, studio)
     native = (avatars, lists, jobs, videos, transcriptions, realtime, workers)
     for room in (*families, *native, site):
         app.include_router(room.router)

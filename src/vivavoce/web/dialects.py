@@ -57,6 +57,10 @@ def _detail(fault: Fault) -> dict[str, Any]:
     return {"detail": fault.message}
 
 
+def _studio(fault: Fault) -> dict[str, Any]:
+    return {"status": "error", "message": fault.message}
+
+
 def _openai(fault: Fault) -> dict[str, Any]:
     """As OpenAI's clients read it, beside the problem itself."""
     kind = "invalid_request_error" if fault.status < 500 else "server_error"
@@ -64,6 +68,7 @@ def _openai(fault: Fault) -> dict[str, Any]:
 
 
 _DIALECTS: tuple[tuple[str, Callable[[Fault], dict[str, Any]], str], ...] = (
+    *((path, _studio, "application/json") for path in ("/save_audio", "/api/status", "/api/history/")),
     ("/api/", _chunks, "application/json"),
     ("/video/", _chunks, "application/json"),
     ("/assets/audio/", _chunks, "application/json"),

@@ -36,6 +36,7 @@ from vivavoce.studio.upkeep import Upkeep
 from vivavoce.studio.webhooks import Webhooks
 from vivavoce.web.views import job_view
 from vivavoce.work.local import LocalExecutor
+from vivavoce.work.machine import MachineMeter
 
 __all__ = ["Services", "Use", "owner_of"]
 
@@ -56,6 +57,7 @@ class Services:
         self.avatars = AvatarLibrary(config.avatars, builtin_avatars())
         self.stager = Stager(config, Registry(), self.avatars)
         self.files = FileStore(config.data_dir / "files")
+        self.machine = MachineMeter(config.data_dir)
         self.films = Films()
         self._database = Database(held.database_url(config.data_dir))
         self.jobs = JobTable(self._database)

@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-__all__ = ["CardMemory", "card_memory"]
+__all__ = ["Card", "CardMemory", "card_memory", "cards"]
 
 _log = structlog.get_logger(__name__)
 _MEBIBYTE = 1024 * 1024
@@ -19,6 +19,36 @@ class CardMemory:
     total: int = 0
     used: int = 0
     free: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A graphics card and what it is doing."""
+
+    name: str
+    load: float
+    """Percent of the last moment in which it computed."""
+    memory_used: int
+    """Bytes."""
+    memory_total: int
+    temperature: int
+    """Degrees Celsius."""
+
+
+def cards() -> list[Card]:
+    """Every NVIDIA card of this machine; one that gives no answer is left out. It may take some milliseconds."""
+    found = []
+    for nvml, card in _cards():
+        try:
+            held = nvml.nvmlDeviceGetMemoryInfo(card)
+            name = nvml.nvmlDeviceGetName(card)
+            load = float(nvml.nvmlDeviceGetUtilizationRates(card).gpu)
+            heat = int(nvml.nvmlDeviceGetTemperature(card, nvml.NVML_TEMPERATURE_GPU))
+        except nvml.NVMLError as e:
+            _log.debug("a graphics card gives no answer", reason=str(e))
+            continue
+        found.append(Card(name.decode() if isinstance(name, bytes) else name, load, held.used, held.total, heat))
+    return found
 
 
 def card_memory() -> CardMemory:

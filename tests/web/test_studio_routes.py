@@ -1,0 +1,102 @@
+"""Family D as its document calls it: recordings are kept, the machine tells its state, the past can be read."""
+
+import io
+import re
+import wave
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import av
+import numpy as np
+import pytest
+import requests
+
+from serving import Served
+
+
+def webm(seconds: float = 1.0) -> bytes:
+    """What a browser records: Opus in WebM, whatever the name says."""
+    held = io.BytesIO()
+    with av.open(held, "w", format="webm") as container:
+        stream = container.add_stream("libopus", rate=48_000, layout="mono")
+        assert isinstance(stream, av.AudioStream)
+        time = np.arange(round(seconds * 48_000)) / 48_000
+        tone = (0.3 * np.sin(2 * np.pi * 440 * time) * 32767).astype(np.int16)
+        frame = av.AudioFrame.from_ndarray(tone[None], format="s16", layout="mono")
+        frame.sample_rate = 48_000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return held.getvalue()
+
+
+def saved(server: Served, content: bytes, name: str = "input.wav") -> requests.Response:
+    return requests.post(f"{server.url}/save_audio", files={"audio": (name, content, "audio/wav")}, timeout=60)
+
+
+def test_a_browsers_recording_becomes_a_wav_file(server: Served) -> None:
+    answer = saved(server, webm(1.5))
+    assert answer.json() == {
+        "status": "success",
+        "message": "音频保存成功",
+        "filename": "input.wav",
+        "duration": pytest.approx(1.5, abs=0.05),
+    }
+    content = requests.get(f"{server.url}/files/download/input.wav", timeout=10).content
+    with wave.open(io.BytesIO(content)) as file:
+        assert (file.getnchannels(), file.getframerate(), file.getsampwidth()) == (1, 48_000, 2)
+
+
+def test_the_latest_recording_takes_the_place_of_the_one_before(serve: Callable[..., Served]) -> None:
+    server = serve()
+    for seconds in (0.5, 2.0):
+        assert saved(server, webm(seconds)).status_code == 200
+    files = [p.name for p in (server.data / "files").rglob("*") if p.is_file()]
+    assert files == ["input.wav"]
+    content = requests.get(f"{server.url}/files/download/input.wav", timeout=10).content
+    with wave.open(io.BytesIO(content)) as file:
+        assert file.getnframes() / file.getframerate() == pytest.approx(2.0, abs=0.05)
+
+
+@pytest.mark.parametrize(("content", "status"), [(b"", 400), (b"this is no sound", 415), (webm()[:60], 415)])
+def test_what_is_no_recording_is_refused_in_the_familys_words(server: Served, content: bytes, status: int) -> None:
+    answer = saved(server, content)
+    assert answer.status_code in (status, 400)
+    body = answer.json()
+    assert body.keys() == {"status", "message"}
+    assert body["status"] == "error"
+    assert len(body["message"]) > 20
+
+
+def test_a_missing_recording(server: Served) -> None:
+    answer = requests.post(f"{server.url}/save_audio", data={"nothing": "here"}, timeout=10)
+    assert answer.status_code == 400
+    assert answer.json() == {"status": "error", "message": "audio is required."}
+
+
+def test_the_machine_tells_its_state(server: Served) -> None:
+    answers = [requests.get(f"{server.url}/api/status", timeout=10).json() for _ in range(3)]
+    for held in answers:
+        names = {"cpu_percent", "memory_percent", "memory_used", "memory_total", "disk_percent", "gpus", "timestamp"}
+        assert held.keys() == names
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", held["timestamp"])
+    told = datetime.fromisoformat(answers[-1]["timestamp"])
+    assert abs((datetime.now(UTC) - told).total_seconds()) < 5
+    assert isinstance(answers[0]["gpus"], list)
+
+
+@pytest.mark.parametrize("kind", ["video_generation", "model_training", "audio_clone", "chat_system"])
+def test_history_that_is_still_empty(server: Served, kind: str) -> None:
+    answer = requests.get(f"{server.url}/api/history/{kind}", timeout=10)
+    assert answer.json() == {"status": "success", "history": [], "total_count": 0}
+
+
+@pytest.mark.parametrize("kind", ["prepare", "nothing", "video_generation%20", "..%2Fetc"])
+def test_other_histories_are_not_found(server: Served, kind: str) -> None:
+    answer = requests.get(f"{server.url}/api/history/{kind}", timeout=10)
+    assert answer.status_code == 404
+
+
+def test_limits_of_history(server: Served) -> None:
+    answer = requests.get(f"{server.url}/api/history/chat_system?limit=0", timeout=10)
+    assert answer.status_code == 400
+    assert answer.json()["status"] == "error"
