@@ -26,6 +26,8 @@ export function thinning(rate, speech) {
   return speech ? Math.max(1, Math.floor(rate / SPEECH)) : Math.ceil(rate / HIGHEST);
 }
 
+const aborted = (signal) => new Promise((_, fail) => signal.addEventListener("abort", () => fail(signal.reason)));
+
 export class Capture {
   #stream;
   #context;
@@ -33,7 +35,7 @@ export class Capture {
   #rest;
   #onLost;
 
-  /** Ask for a microphone. `speech` thins the sound out to what a recogniser needs. Rejects with a `CallError` mic-…, or an abort.
+  /** Ask for a microphone. `speech` thins the sound out to what a recogniser needs. Rejects with a `CallError` mic-…, or what `signal` is aborted with.
    *
    * `onBlock` is called with an Int16Array for every 50 ms, `onLost` when the microphone goes away or another part of the page takes it.
    */
@@ -41,11 +43,11 @@ export class Capture {
     if (!canCapture()) throw new CallError("mic-unsupported", "The browser lends no microphone to this address.");
     holder?.lose();
     const capture = new Capture();
+    const opening = capture.#open(device, speech, onBlock);
     try {
-      await capture.#open(device, speech, onBlock);
-      signal?.throwIfAborted();
+      await Promise.race([opening, aborted(signal)]);
     } catch (error) {
-      await capture.close();
+      opening.catch(() => {}).then(() => capture.close());  // the user may allow it after all
       throw error;
     }
     capture.#onLost = onLost;

@@ -10,7 +10,7 @@ import { $, say, translated } from "/ui/shell.js";
 
 const HELD = 500;  // milliseconds: whoever presses longer wants to be heard only as long
 const BEHIND = 3, TOO_FAR_BEHIND = 60;  // seconds of sound that wait to be sent
-const WAIT = 15_000;  // milliseconds for the last words
+const WAIT = 60_000;  // milliseconds for the last words
 const TOKEN = /^[\w!#$%&'*+.^`|~-]+$/;
 
 /** The server's address for a language and a rate, and the subprotocols that carry the key. */
@@ -118,7 +118,7 @@ export class Live {
     this.#tell("asking", "mic.asking");
     const asking = this.#asking = new AbortController();
     this.#seconds = 0;
-    let early = [];
+    const early = [];  // what is heard before there is a connection
     try {
       const capture = await Capture.open({
         device: $("device").value,
@@ -138,8 +138,6 @@ export class Live {
     } catch (error) {
       this.#end("mic.idle");
       if (!isAbort(error)) this.#wrong(error.code ? error : new CallError("mic-busy", error.message));
-    } finally {
-      early = [];
     }
   }
 
