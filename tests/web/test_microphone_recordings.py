@@ -172,16 +172,20 @@ def test_words_are_written_down_and_heard(opened: Open, browser: "Browser", shar
         assert max(map(len, cues)) <= 84
 
 
-def test_silence_is_said_to_be_silence(opened: Open, browser: "Browser") -> None:
+def test_where_nobody_speaks_nothing_is_claimed(opened: Open, browser: "Browser") -> None:
     pytest.importorskip("pocketsphinx", reason="the extra sphinx is not installed")
     page = opened(browser, "/microphone#file")
     page.wait_for_load_state("networkidle")
     buffer = io.BytesIO()
-    write_wav(buffer, Audio(np.zeros(32_000, np.float32), 16_000))
+    hiss = np.random.default_rng(3).normal(0, 0.003, 32_000).astype(np.float32)
+    write_wav(buffer, Audio(hiss, 16_000))
     choose(page, "recording", buffer.getvalue())
     page.click("#writing button")
     expect(page.locator("#heard")).to_have_text("No speech was heard in 2.0 s of sound.", timeout=SLOW)
     expect(page.locator("#copyWords")).to_be_disabled()
+    page.click("#cleaning button")
+    expect(page.locator("#length")).to_have_text("2.0 s", timeout=SLOW)
+    expect(page.locator("#snr")).to_be_hidden()
 
 
 def test_long_work_shows_how_far_it_is_and_is_cancelled(

@@ -174,7 +174,8 @@ export class Recording {
     if (this.#cleaned) {
       const { snr_before: before, snr_after: after, duration, engine } = this.#cleaned;
       const decibels = (value) => (value >= QUIET ? `> ${QUIET}` : value.toFixed(value < 10 ? 1 : 0));
-      $("snr").textContent = say("mic.snr.both", { before: decibels(before), after: decibels(after) });
+      $("snr").parentElement.hidden = before === null;  // nobody speaks in it
+      if (before !== null) $("snr").textContent = say("mic.snr.both", { before: decibels(before), after: decibels(after) });
       $("length").textContent = say("mic.seconds", { n: duration.toFixed(1) });
       $("method").textContent = say(`mic.cleaner.${engine}`, { engine });
     }
