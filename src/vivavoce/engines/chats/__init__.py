@@ -1,0 +1,1 @@
+"""Partners in conversation: model servers over the network, and questions and answers of the operator's own."""
