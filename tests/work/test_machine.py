@@ -20,8 +20,14 @@ def test_the_machine_is_measured(tmp_path: Path) -> None:
 
 
 def test_many_who_ask_cost_one_measurement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now, asked = [100.0], []
-    monkeypatch.setattr(machine, "cards", lambda: asked.append(now[0]) or [Card("one", 5.0, 1, 2, 40)])
+    now: list[float] = [100.0]
+    asked: list[float] = []
+
+    def cards() -> list[Card]:
+        asked.append(now[0])
+        return [Card("one", 5.0, 1, 2, 40)]
+
+    monkeypatch.setattr(machine, "cards", cards)
     meter = MachineMeter(tmp_path, clock=lambda: now[0])
     first = meter.measure()
     for later in (100.5, 100.99):

@@ -33,6 +33,8 @@ _FIRST_PASS = 0.9
 """Share of the work."""
 _PATIENCE = 0.4
 """Seconds between two reports."""
+_DIGITAL_SILENCE = -99.0
+"""dB of full scale; there is nothing below."""
 _NO_SPEECH = -15.0
 """dB of speech over noise below which nobody speaks."""
 _BLOCK = 1.0
@@ -78,7 +80,7 @@ def enhance(
 
 
 def _levels(was: Loudness, now: Loudness, gain: float) -> dict[str, float | None]:
-    spoken = was.snr > _NO_SPEECH
+    spoken = was.snr > _NO_SPEECH and was.speech > _DIGITAL_SILENCE
     return {
         "speech_level": round(was.speech, 1) if spoken else None,
         "noise_before": round(was.noise, 1),
