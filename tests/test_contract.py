@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from partners import partner
 from vivavoce.engines.espeak import EspeakVoice
 from vivavoce.errors import EngineUnavailable
 from vivavoce.media.audio import resample
@@ -17,6 +18,7 @@ from vivavoce.studio.scene import builtin_avatars
 from vivavoce.studio.speech import joined
 from vivavoce.testing import (
     check_animator,
+    check_chat,
     check_encoder,
     check_enhancer,
     check_prepare,
@@ -119,3 +121,22 @@ def test_cleaner(name: str, request: pytest.FixtureRequest) -> None:
         check_enhancer(Registry(options).get("clean", name))
     except EngineUnavailable as e:
         pytest.skip(str(e))
+
+
+@pytest.mark.parametrize("name", NAMES.names("chat"))
+def test_chat(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    script = tmp_path / "script.md"
+    script.write_text("# Hello, how are you?\n\nI am well, thank you. And you?\n", encoding="utf-8")
+    with partner() as server:
+        options = {
+            "chat.openai": {"models": {"here": {"base_url": server.url}}},
+            "chat.scripted": {"file": script},
+        }
+        registry = Registry(options)
+        try:
+            check_chat(registry.get("chat", name))
+        except EngineUnavailable as e:
+            pytest.skip(str(e))
+        finally:
+            registry.close()

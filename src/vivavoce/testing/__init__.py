@@ -8,6 +8,7 @@ Each check plays the engine as the server does and raises ``ContractBroken`` wit
 """
 
 from vivavoce.testing.base import ContractBroken
+from vivavoce.testing.chats import check_chat
 from vivavoce.testing.cleaners import check_enhancer
 from vivavoce.testing.ears import check_recognizer
 from vivavoce.testing.faces import check_animator, check_prepare, sample_speech
@@ -18,6 +19,7 @@ __all__ = [
     "SENTENCES",
     "ContractBroken",
     "check_animator",
+    "check_chat",
     "check_encoder",
     "check_enhancer",
     "check_prepare",

@@ -19,7 +19,7 @@ _BROKEN = frozenset({"network_error", "error"})
 
 
 class NoAnswer(ValueError):
-    """The bytes are no answer at all."""
+    """The bytes are no answer; the argument says what they are."""
 
 
 class ServiceError(Exception):
@@ -70,7 +70,7 @@ class Answer:
             if data[:1] == b"{":  # a server that does not stream, whatever it calls it
                 self._whole = bytearray()
             elif data[:1] in b"<[":
-                raise NoAnswer("neither events nor a document")
+                raise NoAnswer("a page")
             else:
                 self._events = Events()
         if self._events is not None:
@@ -96,13 +96,13 @@ class Answer:
                 raise NoAnswer("a document of another kind")
             self.ended = True
         elif self._events is not None and not self._events.known:
-            raise NoAnswer("no events")
+            raise NoAnswer("plain text")
         self._say(self._thoughts.finish())
 
     def _take(self, document: Any, field: str) -> bool:
         """One document of the service's; false when there is nothing of an answer in it."""
         if not isinstance(document, Mapping):
-            raise NoAnswer("no object")
+            raise NoAnswer("a value that is no object")
         if document.get("error"):
             raise ServiceError(_words(document["error"]))
         choices = document.get("choices")
@@ -111,7 +111,7 @@ class Answer:
         choice = choices[0]
         part = choice.get(field) or choice.get("message") or {}
         if not isinstance(part, Mapping):
-            raise NoAnswer("a choice without a text")
+            raise NoAnswer("a choice that is no object")
         text = _text(part.get("content")) or _text(part.get("refusal"))
         self.tokens += bool(text) or any(part.get(name) for name in _THOUGHTS)
         self._say(self._thoughts.feed(text))
@@ -138,7 +138,7 @@ def _text(content: Any) -> str:
         return "".join(p["text"] for p in parts if isinstance(p.get("text"), str))
     if content is None:
         return ""
-    raise NoAnswer("a text that is none")
+    raise NoAnswer("a text of another kind")
 
 
 def _words(error: Any) -> str:

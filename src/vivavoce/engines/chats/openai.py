@@ -201,10 +201,9 @@ class OpenAIChat:
         except InvalidInput as e:  # the name is the client's, what lies behind it the operator's
             told = str(e).removesuffix("; choose another.")
             raise EngineUnavailable(f"{told}; check the chat model {server.name} in {_SETTING}.") from None
-        except NoAnswer:
+        except NoAnswer as e:
             raise EngineUnavailable(
-                f"{server.title} answered with something else than an answer; check the base_url of {server.name} in "
-                f"{_SETTING}."
+                f"{server.title} sent {e} instead of an answer; check the base_url of {server.name} in {_SETTING}."
             ) from None
         except ServiceError as e:
             raise EngineUnavailable(f"{server.title} could not answer{_shown(str(e), server.api_key)}.") from None
