@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,7 +130,7 @@ def test_chat(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     script = tmp_path / "script.md"
     script.write_text("# Hello, how are you?\n\nI am well, thank you. And you?\n", encoding="utf-8")
     with partner() as server:
-        options = {
+        options: dict[str, dict[str, Any]] = {
             "chat.openai": {"models": {"here": {"base_url": server.url}}},
             "chat.scripted": {"file": script},
         }

@@ -275,7 +275,7 @@ def _drained(pieces: Iterator[str]) -> None:
 
 
 def test_one_engine_answers_many_at_once(server: Partner, make: Make) -> None:
-    server.answers = [lambda messages: messages[-1][1].upper()] * 8  # type: ignore[list-item]
+    server.answers = [lambda messages: messages[-1][1].upper()] * 8
     engine = make()
     heard: dict[str, str] = {}
 

@@ -287,10 +287,11 @@ def _messages(turns: Sequence[Turn], language: str) -> list[dict[str, str]]:
     for turn in turns:
         if turn.role == "system" or not turn.text.strip():
             continue
+        text = turn.text.encode("utf-8", "replace").decode()  # half a character would fail on its way
         if messages and messages[-1]["role"] == turn.role:  # the templates of some models want strict turns
-            messages[-1]["content"] += "\n\n" + turn.text
+            messages[-1]["content"] += "\n\n" + text
         else:
-            messages.append({"role": turn.role, "content": turn.text})
+            messages.append({"role": turn.role, "content": text})
     return [{"role": "system", "content": "\n\n".join(system)}, *messages] if system else messages
 
 
