@@ -57,6 +57,17 @@ def test_the_first_sentence_does_not_wait_for_the_rest(server: Partner, chat: Op
     assert memory.added == (Turn("user", "Hello!"), Turn("assistant", "This is one. …"))
 
 
+def test_a_slow_model_is_not_waited_for_when_its_sentence_is_whole(server: Partner) -> None:
+    chat = OpenAIChat({"here": {"base_url": server.url, "model": "m"}})
+    server.moods, server.patience, server.otherwise = ["slow"], 0.4, "No. And."  # three characters at a time
+    told = turn(chat, Memory(), "Hello!", report=nothing)
+    began = time.monotonic()
+    assert next(told) == "No. "
+    assert time.monotonic() - began < 0.4
+    assert list(told) == ["And."]
+    chat.close()
+
+
 def test_three_turns_remember_each_other_and_sessions_never_mix(
     server: Partner, chat: OpenAIChat, tmp_path: Path
 ) -> None:

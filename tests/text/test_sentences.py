@@ -99,6 +99,35 @@ def test_a_sentence_comes_as_soon_as_the_next_word_is_there(code: str) -> None:
             assert given_out >= at, sentence
 
 
+@pytest.mark.parametrize(
+    ("written", "given_out"),
+    [
+        ("That is it.", True),
+        ("That is it. ", True),
+        ('He said "yes!"', True),
+        ("Это всё?", True),
+        ("就这样。", True),
+        ("I met Dr.", False),
+        ("I met J.", False),
+        ("It costs 3.", False),
+        ("Это т.", False),
+        ("And then", False),
+        ("", False),
+    ],
+)
+def test_in_a_pause_a_sentence_that_looks_whole_is_given_out(written: str, given_out: bool) -> None:
+    splitter = Sentences(resolve("zh" if "就" in written else "ru" if "т" in written else "en"))
+    assert splitter.feed(written) == []
+    assert splitter.feed("") == ([written] if given_out else [])
+    assert splitter.feed("") + splitter.finish() == ([written] if written and not given_out else [])
+
+
+def test_a_pause_loses_no_space() -> None:
+    pieces = ["One.", "", " Two.", "", "\nThree", "", " four."]
+    assert list(spoken_sentences(pieces, resolve("en"))) == ["One. ", "Two. ", "Three four."]
+    assert list(spoken_sentences(["一。", "", "二。"], resolve("zh"))) == ["一。", "二。"]
+
+
 def test_another_language_keeps_its_own_rules() -> None:
     splitter = Sentences(resolve("en"))
     assert splitter.feed("这是第一句。这是第二句。还有") == ["这是第一句。", "这是第二句。"]

@@ -21,6 +21,8 @@ __all__ = ["History", "Limits", "Memory", "turn"]
 
 _BEAT = 0.2
 """Seconds between two signs of life while a model is silent: a cancel is heard with the next."""
+_PAUSE = 0.15
+"""Seconds without a piece after which a sentence that looks whole is taken for one."""
 _BROKEN_OFF = " …"
 """What ends an answer, in the memory of it, of which more was to come."""
 
@@ -126,7 +128,7 @@ def _answered(
 
 
 def _attended(pieces: Iterator[str], report: Report) -> Generator[str]:
-    """The pieces, read in a thread of their own, so that a cancel is heard while a model is silent.
+    """The pieces, read in a thread of their own, so that a cancel is heard while a model is silent; "" is a pause.
 
     Then the iterator is closed while it is being read; a generator cannot be, and is read here.
     """
@@ -137,6 +139,8 @@ def _attended(pieces: Iterator[str], report: Report) -> Generator[str]:
         try:
             while True:
                 reading = reader.submit(next, pieces, None)
+                if not wait((reading,), _PAUSE).done:
+                    yield ""
                 while not wait((reading,), _BEAT).done:
                     report(0.0, "think")
                 piece = reading.result()

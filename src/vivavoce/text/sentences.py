@@ -27,6 +27,9 @@ _CLOSERS = "\"'»”’)\\]}）」』》〉】*_"
 _MAY_END = re.compile(
     rf"[!?…।॥؟۔።፧]+[{_CLOSERS}]*\s+\S|\.+[{_CLOSERS}]*\s+\S+\s|[。！？…]+[{_CLOSERS}]*[^\s。！？…{_CLOSERS}]"
 )
+_LOOKS_WHOLE = re.compile(rf"(?:[!?…।॥؟۔።፧。！？]|(?<!\d)\.)[{_CLOSERS}]*\s*$")
+_NEXT = " Next next "
+"""A word that might come: before it an abbreviation is no end."""
 _CLAUSE = re.compile(r"[,;:—–](?=\s)\s*|[，、；：،؛]")
 
 
@@ -48,7 +51,13 @@ class Sentences:
         """How much of what is held had no end in it."""
 
     def feed(self, piece: str) -> list[str]:
-        """The sentences that are whole with this piece."""
+        """The sentences that are whole with this piece.
+
+        An empty one says that nothing has come for a moment: then a sentence that looks whole is not held back for the
+        word after it. Only a number may go on after its full stop.
+        """
+        if not piece and _LOOKS_WHOLE.search(self._held) and len(self._split(self._held + _NEXT)) > 1:
+            return self.finish()
         made = []
         for at in range(0, len(piece), _AT_ONCE):
             self._held += piece[at : at + _AT_ONCE]
@@ -119,11 +128,18 @@ def spoken_sentences(pieces: Iterable[str], language: Language, *, most: int = M
     """What there is to say in a text that comes in pieces, sentence by sentence; joined it is everything that is said.
 
     Sentences have no white space before them, but what parts them from the next; none is without a letter or a digit.
+    An empty piece is understood as ``Sentences.feed`` does.
     """
     splitter, maker = Sentences(language, most=most), Plain()
     for piece in pieces:
-        yield from _said(splitter.feed(piece), maker, most)
+        whole = splitter.feed(piece)
+        yield from _said(whole if piece else map(_parted, whole), maker, most)
     yield from _said(splitter.finish(), maker, most)
+
+
+def _parted(sentence: str) -> str:
+    """A sentence that was given out before the space after it was written, with it where its script has spaces."""
+    return sentence if re.search(rf"(?:\s|[。！？][{_CLOSERS}]*)$", sentence) else f"{sentence} "
 
 
 def _said(written: Iterable[str], maker: Plain, most: int) -> Iterator[str]:
