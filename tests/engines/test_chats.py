@@ -317,8 +317,12 @@ def test_what_is_not_set_up_says_what_to_set(server: Partner, make: Make) -> Non
         OpenAIChat()
     with pytest.raises(EngineUnavailable, match="glm-4-plus needs a key; set ZHIPUAI_API_KEY, or its api_key"):
         make().reply(ASKED, model="glm-4-plus")
-    with pytest.raises(EngineUnavailable, match="local has no address; set its base_url"):
-        OpenAIChat({"local": {}})
+    for address in ("", "localhost:8000", "ftp://h", "http://", "http://[", "file:///etc/passwd"):
+        with pytest.raises(EngineUnavailable, match="local has no address; set its base_url"):
+            OpenAIChat({"local": {"base_url": address}})
+    with pytest.raises(EngineUnavailable, match="characters that no key has") as raised:
+        OpenAIChat({"glm-4-plus": {"api_key": "ключ"}})
+    assert "ключ" not in str(raised.value)
     with pytest.raises(EngineUnavailable, match="preset of the chat model local is not known; use one of glm-4-plus"):
         OpenAIChat({"local": {"preset": "nothing"}})
     with pytest.raises(EngineUnavailable, match="default chat model 'other' is not among"):

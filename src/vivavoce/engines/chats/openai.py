@@ -133,14 +133,16 @@ class OpenAIChat:
             )
         own = str(told.get("base_url") or "").strip().rstrip("/").removesuffix("/chat/completions")
         base = own or (preset.base_url if preset else "")
-        parts = urlsplit(base)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        host = _host(base)
+        if not host:
             raise EngineUnavailable(f"The chat model {name} has no address; set its base_url in {_SETTING}.")
         vendor = preset is not None and base == preset.base_url
-        key = str(told.get("api_key") or "")
+        key = str(told.get("api_key") or "").strip()
+        if not key.isascii() or not key.isprintable():
+            raise EngineUnavailable(f"The key of the chat model {name} has characters that no key has; check it.")
         if preset and vendor and preset.key_variable and not key:
             raise _no_key(name, preset)
-        title = preset.title if preset and vendor else f"The model server {parts.hostname}"
+        title = preset.title if preset and vendor else f"The model server {host}"
         variable = preset.key_variable if preset and vendor else ""
         stream = bool(told.get("stream", True))
         # how long a silence may last is told by this engine's own clocks: signs of life are no tokens
@@ -199,6 +201,7 @@ class OpenAIChat:
         try:
             await server.client.ask(call, read, clock.until)
         except InvalidInput as e:  # the name is the client's, what lies behind it the operator's
+            self._found.pop(server.name, None)
             told = str(e).removesuffix("; choose another.")
             raise EngineUnavailable(f"{told}; check the chat model {server.name} in {_SETTING}.") from None
         except NoAnswer as e:
@@ -293,6 +296,15 @@ def _messages(turns: Sequence[Turn], language: str) -> list[dict[str, str]]:
         else:
             messages.append({"role": turn.role, "content": text})
     return [{"role": "system", "content": "\n\n".join(system)}, *messages] if system else messages
+
+
+def _host(address: str) -> str:
+    """The host of an HTTP address; "" where it is none."""
+    try:
+        parts = urlsplit(address)
+        return (parts.scheme in ("http", "https") and parts.hostname) or ""
+    except ValueError:
+        return ""
 
 
 def _no_key(name: str, preset: Preset) -> EngineUnavailable:
