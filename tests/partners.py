@@ -246,11 +246,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _comments(self, seconds: float | None) -> Iterator[bytes]:
         """Signs of life for so long; None: until the client has gone."""
-        yield b": keep-alive\r\n\r\nevent: message\nid: 1\n"
+        yield b": keep-alive\r\n\r\n"
         for _ in range(10_000_000 if seconds is None else 5):
             if self.server.closing.wait(0.02 if seconds is None else seconds / 5):
                 return
             yield b": OPENROUTER PROCESSING\n\n"
+        yield b"event: message\nid: 1\n"
 
     def _wait_for_leaving(self) -> None:
         """Until the client has gone, or the server closes."""

@@ -418,3 +418,17 @@ def test_thoughts_are_left_out_however_they_are_cut(written: str, heard: str, si
     thoughts = Thoughts()
     told = "".join(thoughts.feed(written[i : i + size]) for i in range(0, len(written), size)) + thoughts.finish()
     assert told == heard
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mood", ["ok", "split", "late"])
+def test_the_partner_speaks_the_vendors_format(server: Partner, mood: str) -> None:
+    """Else what is tested above would prove nothing: the vendor's own client understands it."""
+    import openai
+
+    server.moods, server.patience = [mood], 0.05
+    with openai.OpenAI(api_key=KEY, base_url=server.url, max_retries=0) as client:
+        asked = {"model": "m", "messages": [{"role": "user", "content": "Hello!"}]}
+        stream = client.chat.completions.create(**asked, stream=True)  # type: ignore[call-overload]
+        assert "".join(c.choices[0].delta.content or "" for c in stream if c.choices) == SAID
+        assert client.chat.completions.create(**asked).choices[0].message.content == SAID  # type: ignore[call-overload]
