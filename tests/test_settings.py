@@ -44,6 +44,14 @@ def test_a_key_that_would_admit_everybody_or_nobody_is_refused(monkeypatch: pyte
         Settings()
 
 
+@pytest.mark.parametrize("name", ["VOICES__OPENAI__API_KEYX", "EARS__OPENAI__API_KEYS", "VOICES__ELEVENLABS__KEY"])
+def test_a_misspelt_key_is_not_shown(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"VIVAVOCE_{name}", "sk-very-secret")
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    assert "very-secret" not in str(refused.value)
+
+
 def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("VIVAVOCE_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("VIVAVOCE_DEFAULTS__SIZE", "720p")

@@ -167,7 +167,10 @@ def _data_dir() -> Path:
 class Settings(BaseSettings):
     """Everything that can be set."""
 
-    model_config = SettingsConfigDict(env_prefix="VIVAVOCE_", env_nested_delimiter="__", extra="forbid", frozen=True)
+    # An error about a group that may hold keys must not show what was given.
+    model_config = SettingsConfigDict(
+        env_prefix="VIVAVOCE_", env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
 
     data_dir: Path = Field(default_factory=_data_dir, description="Folder of results and avatars")
     server: Server = Field(default_factory=Server)
