@@ -91,8 +91,11 @@ def fits(page: "Page") -> bool:
 
 
 def choose(page: "Page", place: str, data: bytes | Path, name: str = "noisy.wav") -> None:
-    given = data if isinstance(data, Path) else {"name": name, "mimeType": "audio/wav", "buffer": data}
-    page.set_input_files(f"#{place} input[type=file]", given)
+    where = f"#{place} input[type=file]"
+    if isinstance(data, Path):
+        page.set_input_files(where, data)
+    else:
+        page.set_input_files(where, {"name": name, "mimeType": "audio/wav", "buffer": data})
 
 
 def position(page: "Page", place: str) -> float:
