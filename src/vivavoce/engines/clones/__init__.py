@@ -1,0 +1,1 @@
+"""Cloners: speech in the voice of somebody who was recorded."""
