@@ -20,6 +20,7 @@ from vivavoce.studio.speech import joined
 from vivavoce.testing import (
     check_animator,
     check_chat,
+    check_cloner,
     check_encoder,
     check_enhancer,
     check_prepare,
@@ -141,3 +142,15 @@ def test_chat(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
             pytest.skip(str(e))
         finally:
             registry.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES.names("clone"))
+def test_cloner(registry: Registry, name: str, voice: EspeakVoice, tmp_path: Path) -> None:
+    try:
+        engine = registry.get("clone", name)
+    except EngineUnavailable as e:
+        pytest.skip(str(e))
+    text = "The north wind and the sun disputed which was the stronger, when a traveller came along in a warm cloak. "
+    recording = joined(voice.synthesize(text * 3, language="en", voice="m1")).audio
+    check_cloner(engine, [recording], tmp_path)

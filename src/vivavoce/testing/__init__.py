@@ -10,6 +10,7 @@ Each check plays the engine as the server does and raises ``ContractBroken`` wit
 from vivavoce.testing.base import ContractBroken
 from vivavoce.testing.chats import check_chat
 from vivavoce.testing.cleaners import check_enhancer
+from vivavoce.testing.clones import check_cloner
 from vivavoce.testing.ears import check_recognizer
 from vivavoce.testing.faces import check_animator, check_prepare, sample_speech
 from vivavoce.testing.speakers import check_encoder
@@ -20,6 +21,7 @@ __all__ = [
     "ContractBroken",
     "check_animator",
     "check_chat",
+    "check_cloner",
     "check_encoder",
     "check_enhancer",
     "check_prepare",

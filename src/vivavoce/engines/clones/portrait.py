@@ -106,8 +106,9 @@ class Portrait:
     @classmethod
     def read(cls, numbers: Floats) -> "Portrait":
         """What ``numbers`` gave."""
-        middle = 4 + sounds.CEPSTRA
-        return cls(*map(float, numbers[:4]), numbers[4:middle], numbers[middle:-_SHAPES], numbers[-_SHAPES:])
+        pitch, pitch_spread, loud, loud_spread = map(float, numbers[:4])
+        cepstrum, shape, shape_spread = np.split(numbers[4:], [sounds.CEPSTRA, sounds.CEPSTRA + _SHAPES])
+        return cls(pitch, pitch_spread, loud, loud_spread, cepstrum, shape, shape_spread)
 
 
 def level(envelope: Floats) -> Floats:
