@@ -186,10 +186,10 @@ def test_the_description_has_every_call_with_an_example(server: Served) -> None:
     }
     named = ("stream_chunks", "generate", "generate_stream", "chunk/video/{id}", "chunk/audio/{id}", "health", "avatar")
     assert calls == {f"/api/{name}" for name in (*named, "cleanup")}
-    for path in schema["paths"].values():
-        for operation in path.values():
+    for path, operations in schema["paths"].items():
+        for operation in operations.values():
             assert operation["description"]
-            assert "422" not in operation["responses"]
+            assert "422" not in operation["responses"] or path.startswith(("/files/", "/audio/", "/speaker/"))
     for body in ("ChunksAsk", "FilmAsk"):
         example = schema["components"]["schemas"][body]["examples"][0]
         assert ask(server, "stream_chunks", **example).status_code == 200
