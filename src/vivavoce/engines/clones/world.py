@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,8 @@ _SHORTEST = 0.15
 """Seconds of a stretch that is worth taking apart."""
 _EDGE = 0.1
 """Seconds kept around a stretch of speech."""
+_VOICED = 0.3
+"""Share of the frames of speech that have a voice; of whispered speech a fifth seems to."""
 _NOISY = 15.0
 """dB between speech and noise below which noise becomes part of the timbre."""
 _HIGH = np.log(155.0)
@@ -97,7 +100,7 @@ class WorldCloner:
                 f"{_ENOUGH:g} s or more."
             )
         heard = frames(pieces)
-        if np.count_nonzero(heard.voiced) * vocoder.HOP < RATE * _LEAST / 4:
+        if np.mean(heard.voiced) < _VOICED:
             raise InvalidInput("There is hardly any voice in the recordings; send normal speech, not whispered.")
         _Bank(heard, Portrait.of(heard)).write(into / _BANK)
         put(into, {"engine": _ENGINE, "seconds": round(seconds, 2)})
@@ -164,7 +167,8 @@ class _Bank:
 
     @classmethod
     def read(cls, path: Path) -> "_Bank":
-        with suppress(OSError, ValueError, KeyError, EOFError), np.load(path, allow_pickle=False) as kept:
+        with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile), path.open("rb") as file:
+            kept = np.load(file, allow_pickle=False)
             parts = Parts(kept["pitch"], kept["envelope"].astype(np.float32), kept["breath"])
             heard = Frames(parts, kept["cepstra"].astype(np.float64), kept["ends"])
             return cls(heard, Portrait.read(kept["speaker"]))
