@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
@@ -20,9 +21,10 @@ from serving import Served
 from vivavoce.bench.listening import word_errors
 from vivavoce.engines.espeak import EspeakVoice
 from vivavoce.errors import EngineUnavailable, InvalidInput, Overloaded
-from vivavoce.media.audio import decode
+from vivavoce.media.audio import decode, resample
 from vivavoce.nouns import Audio, Transcript
 from vivavoce.studio.listeners import Listeners, Patience
+from vivavoce.studio.speech import joined
 
 SENTENCES = ["good morning to everybody", "please open the second window"]
 Scenario = Callable[[str], Awaitable[None]]
@@ -487,3 +489,31 @@ def test_a_real_recogniser_on_a_real_server(serve: Callable[..., Served], shared
     assert len(finals) >= 3, "he makes pauses"
     assert all(a["end"] <= b["start"] + 0.5 for a, b in pairwise(finals))
     assert "English only" in refused[-1]["detail"]
+
+
+def test_a_kiosk_hears_only_what_can_be_said(server: Served, voice: EspeakVoice) -> None:
+    """PocketSphinx chooses among phrases; too many of them, and another sentence, are not heard."""
+    pytest.importorskip("pocketsphinx", reason="the extra sphinx is not installed")
+    address = server.url.removeprefix("http://")
+    query = urlencode([("language", "en"), ("sample_rate", RATE), *(("phrases", s) for s in SENTENCES)])
+
+    async def said(text: str) -> str:
+        sound = joined(voice.synthesize(text, language="en", voice="f3")).audio
+        pcm = (np.clip(resample(sound, RATE).samples, -1, 1) * 32767).astype("<i2").tobytes()
+        async with asr(address, query) as client:
+            await message(client)
+            await speak(client, pcm + bytes(2 * RATE))
+            await client.send('{"event": "stop"}')
+            told, _ = await to_the_end(client)
+        return str(told[-1]["full_text"])
+
+    async def scenario() -> None:
+        async with asyncio.timeout(60):
+            assert await said(SENTENCES[0]) == SENTENCES[0]
+            assert await said("the weather is nice today") == ""
+            async with asr(address, "language=en&sample_rate=16000" + "&phrases=one" * 201) as client:
+                refused, code = await to_the_end(client)
+            assert code == 1008
+            assert "200 phrases" in refused[-1]["detail"]
+
+    asyncio.run(scenario())

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 
@@ -105,16 +106,24 @@ def _beside(path: Path) -> str:
 
 
 def measure(
-    url: str, spoken: Sequence[Spoken], *, language: str = "en", key: str = "", show: Show = lambda *_: None
+    url: str,
+    spoken: Sequence[Spoken],
+    *,
+    language: str = "en",
+    key: str = "",
+    phrases: Sequence[str] = (),
+    show: Show = lambda *_: None,
 ) -> dict[str, Any]:
     """Send recordings to the server at ``url`` (``http://…``), one after another; takes as long as they last.
+
+    With ``phrases`` the recogniser only chooses among these.
 
     Raises ``EngineUnavailable`` with the server's own sentence where it cannot recognise.
     """
     calls = []
     for i, recording in enumerate(spoken):
         show(i / len(spoken), f"Speaking {recording.name}")
-        calls.append(asyncio.run(_call(url, recording, language, key)))
+        calls.append(asyncio.run(_call(url, recording, language, key, phrases)))
     utterances = [utterance for call in calls for utterance in call.utterances()]
     first, agreed = _lateness(utterances, "text"), _lateness(utterances, "stable_text")
     finals = [at - final["end"] for _, (at, final) in utterances]
@@ -148,12 +157,13 @@ def rows(measured: dict[str, Any], ear: str) -> list[Measured]:
     ]
 
 
-async def _call(url: str, spoken: Spoken, language: str, key: str) -> Call:
+async def _call(url: str, spoken: Spoken, language: str, key: str, phrases: Sequence[str]) -> Call:
     from websockets.asyncio.client import connect
     from websockets.exceptions import ConnectionClosed
 
     call = Call()
-    address = f"{url.replace('http', 'ws', 1)}/ws/asr?language={language}&sample_rate={_RATE}"
+    query = urlencode([("language", language), ("sample_rate", _RATE), *(("phrases", phrase) for phrase in phrases)])
+    address = f"{url.replace('http', 'ws', 1)}/ws/asr?{query}"
     headers = {"X-API-Key": key} if key else {}
     async with connect(address, additional_headers=headers, proxy=None) as client:
         _heard(json.loads(await client.recv()))

@@ -8,7 +8,8 @@ kind        parameters                                                          
 enhance     ``source``, ``target`` (paths), ``engine``                          see ``studio.enhancing.enhance``
 convert     ``source``, ``target`` (paths)                                      ``seconds``, ``rate``, ``channels``
 transcribe  ``source`` (path), ``engine``, ``language``, ``phrases``            ``transcript`` (plain), ``engine``
-hear        ``samples`` (float32 bytes), ``rate``, ``engine``, ``language``     ``transcript`` (plain), ``engine``
+hear        ``samples`` (float32 bytes), ``rate``, ``engine``, ``language``,    ``transcript`` (plain), ``engine``
+            ``phrases``
 embed       ``source`` (path), ``engine``                                       see ``studio.verifying.embed``
 record      ``target`` (path), ``seconds``                                      ``seconds``
 offer       none                                                                ``ears``, ``cleaners``, ``speakers``
@@ -129,14 +130,11 @@ class Audition:
     def _transcribe(self, params: Mapping[str, Any], prompter: Prompter) -> dict[str, Any]:
         prompter.report(0.0, "transcribe")
         name, ear = self._ear(params["engine"], params["language"])
-        phrases = tuple(params.get("phrases", ()))
-        if phrases and not ear.traits.closed:
-            raise InvalidInput(f"The recogniser {name} cannot choose among given phrases; leave them out.")
         heard = transcribing.transcribe(
             Path(params["source"]),
             ear,
             language=params["language"],
-            phrases=phrases,
+            phrases=_phrases(params, name, ear),
             max_seconds=self._config.max_sound_seconds,
             report=prompter.report,
         )
@@ -146,7 +144,8 @@ class Audition:
         prompter.report(0.0, "hear")
         name, ear = self._ear(params["engine"], params["language"])
         piece = Audio(np.frombuffer(params["samples"], "<f4"), params["rate"])
-        heard = ear.recognize([resample(piece, ear.traits.rate)], language=params["language"])
+        phrases = _phrases(params, name, ear)
+        heard = ear.recognize([resample(piece, ear.traits.rate)], language=params["language"], phrases=phrases)
         with closing(cast("Any", heard)):
             transcript: Transcript = next(heard)
         return {"transcript": to_plain(transcript), "engine": name}
@@ -195,3 +194,11 @@ class Audition:
             except VivavoceError as e:  # one that is not set up must not hide the others
                 _log.info("engine unavailable", engine=f"{kind}.{name}", reason=str(e))
         return found
+
+
+def _phrases(params: Mapping[str, Any], name: str, ear: Recognizer) -> tuple[str, ...]:
+    """What alone can be heard. Raises ``InvalidInput`` where the recogniser cannot choose."""
+    phrases = tuple(params.get("phrases", ()))
+    if phrases and not ear.traits.closed:
+        raise InvalidInput(f"The recogniser {name} cannot choose among given phrases; leave them out.")
+    return phrases

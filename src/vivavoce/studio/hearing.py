@@ -80,13 +80,14 @@ class Hearing:
         )
         return Heard(from_plain(done["transcript"]), done["engine"])
 
-    async def hear(self, audio: Audio, language: str, ear: str = "") -> Transcript:
+    async def hear(self, audio: Audio, language: str, ear: str = "", phrases: Sequence[str] = ()) -> Transcript:
         """What is said in a short piece of sound, at once: for live recognition; it is no job of its own."""
         params = {
             "samples": audio.samples.astype("<f4", copy=False).tobytes(),
             "rate": audio.rate,
             "engine": ear or self._config.ear,
             "language": language,
+            "phrases": list(phrases),
         }
         # A recogniser that cannot be interrupted would cost its worker; the piece is short, so it is let finish.
         work = asyncio.create_task(self._studio.tasks.done("hear", params))

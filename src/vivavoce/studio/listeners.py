@@ -1,8 +1,10 @@
 """The listeners of a server: so many at a time, all with the operator's manner."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, cast
 
 from vivavoce.errors import Overloaded
 from vivavoce.studio.listening import Listening, Recognise
@@ -48,9 +50,9 @@ class Listeners:
 
     @asynccontextmanager
     async def listening(
-        self, *, language: str | None, rate: int, manner: Manner | None = None
+        self, *, language: str | None, rate: int, manner: Manner | None = None, phrases: Sequence[str] = ()
     ) -> AsyncGenerator[Listening]:
-        """A listener for as long as the block lasts.
+        """A listener for as long as the block lasts; with ``phrases`` only these can be heard.
 
         Raises ``Overloaded`` when there are ``most`` already, ``InvalidInput`` for a language or a rate that is not
         known.
@@ -60,7 +62,10 @@ class Listeners:
             raise Overloaded(f"{self.most} clients are being listened to already; try again in a moment.")
         self.busy += 1
         try:
-            async with Listening(self.recognise, language=code, rate=rate, manner=manner or self.manner) as listening:
+            recognise: Recognise = self.recognise
+            if phrases:
+                recognise = partial(cast("Any", recognise), phrases=tuple(phrases))
+            async with Listening(recognise, language=code, rate=rate, manner=manner or self.manner) as listening:
                 yield listening
         finally:
             self.busy -= 1

@@ -1,9 +1,10 @@
 """Recognising speech while it is spoken: sound comes in pieces, texts go out as events. It knows no web.
 
-One task judges the sound in order (who speaks, when) and has at most one recognition under way. Every recognition is
-of the whole window of an utterance, whatever it is wanted for, so none is in vain: its words go through the agreement
-(``hear.agreement``) into the partial text, and when it turns out to have reached the end of the speech, it is the final
-one. A pause therefore begins one at once; when the silence lasts, the final text is there as the endpoint is reached.
+One task judges the sound in order (who speaks, when) and has one recognition under way; a pause may overtake one.
+Every recognition is of the whole window of an utterance, whatever it is wanted for, so hardly one is in vain: its words
+go through the agreement (``hear.agreement``) into the partial text, and when it turns out to have reached the end of
+the speech, it is the final one. A pause therefore begins one at once; when the silence lasts, the final text is there
+as the endpoint is reached.
 """
 
 import asyncio
@@ -43,6 +44,7 @@ _TRIES = 2
 """How often the end of an utterance is recognised before it is given up."""
 _MENDING = 1.0
 """Seconds of sound after a failure before a partial text is tried again."""
+_WINDOW = "recognition of a window"
 Command = Callable[[], Awaitable[None]]
 
 
@@ -75,6 +77,7 @@ class Listening:
         self._trouble: VivavoceError | None = None
         self._mended, self._took = 0, 0.0
         self._decoding: asyncio.Task[None] | None = None
+        self._overtaken: asyncio.Task[None] | None = None
         self._idle = asyncio.Event()
         self._listener: asyncio.Task[None] | None = None
 
@@ -88,7 +91,8 @@ class Listening:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._close()
-        while tasks := [task for task in (self._listener, self._decoding) if task is not None and not task.done()]:
+        works = self._listener, self._decoding, self._overtaken
+        while tasks := [task for task in works if task is not None and not task.done()]:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
@@ -187,6 +191,8 @@ class Listening:
         if self._open is not None:
             self._open.spoken = self._origin + self._endpointer.last * HOP
             self._open.paused = self._endpointer.paused
+            if turn == "paused":
+                self._overtake(self._open)
             if turn == "ended":
                 await self._end(asked=False)
             elif self._open.seconds >= self._manner.window_seconds:
@@ -285,6 +291,17 @@ class Listening:
         if self._open is not None and self._due(self._open):
             self._recognise_window(self._open)
 
+    def _overtake(self, utterance: Utterance) -> None:
+        """At a pause do not wait for the text of its beginning: what is begun now may be the final one.
+
+        One recognition at a time may be left behind so; what comes of it is not wanted any more.
+        """
+        left = self._overtaken is not None and not self._overtaken.done()
+        if self._decoding is None or self._decoding.get_name() != _WINDOW or left or utterance.covered:
+            return
+        self._overtaken = self._decoding
+        self._recognise_window(utterance)
+
     def _unheard(self, utterance: Utterance) -> bool:
         """Whether somebody asked for more than was heard."""
         return any(at > utterance.heard for at in self._flushes)
@@ -297,7 +314,7 @@ class Listening:
         return utterance.end - utterance.heard >= max(self._manner.emit_seconds, 2 * self._took) * RATE
 
     def _recognise_window(self, utterance: Utterance) -> None:
-        self._decoding = asyncio.create_task(self._hear(utterance), name="recognition")
+        self._decoding = asyncio.create_task(self._hear(utterance), name=_WINDOW)
 
     async def _hear(self, utterance: Utterance) -> None:
         loop = asyncio.get_running_loop()
@@ -306,10 +323,13 @@ class Listening:
         try:
             transcript = await self._recognise(audio, self._language)
         except VivavoceError as e:
-            self._failed(e)
+            if asyncio.current_task() is self._decoding:
+                self._failed(e)
         except Exception as e:  # noqa: BLE001 - whoever reads the events hears of it
             self._close(e)
         else:
+            if asyncio.current_task() is not self._decoding:  # overtaken
+                return
             self._took, self._failures = loop.time() - began, 0
             self._pace.add(audio.seconds, self._took)
             utterance.hear(transcript, since, until)
@@ -318,7 +338,8 @@ class Listening:
                 longest = self._manner.window_seconds
                 budget = self._pace.affordable(self._manner.final_seconds, most=longest)
                 utterance.trim(max(budget, min(_SHORTEST, longest)))
-        self._next()
+        if asyncio.current_task() is self._decoding:
+            self._next()
 
     async def _warm(self) -> None:
         """Have the recogniser loaded before the first word, and hear early of one that is missing."""

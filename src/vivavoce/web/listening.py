@@ -17,6 +17,8 @@ __all__ = ["router"]
 
 router = APIRouter()
 
+_MOST_PHRASES, _MOST_LETTERS = 200, 5000
+
 
 @router.websocket("/ws/asr")
 async def asr(websocket: WebSocket) -> None:
@@ -28,7 +30,8 @@ async def asr(websocket: WebSocket) -> None:
     async def talk() -> None:
         rate = _rate(websocket.query_params.get("sample_rate", "16000"))
         language = websocket.query_params.get("language")
-        async with listeners.listening(language=language, rate=rate) as listening:
+        phrases = _phrases(websocket.query_params.getlist("phrases"))
+        async with listeners.listening(language=language, rate=rate, phrases=phrases) as listening:
             await line.send({"type": "ready", "sample_rate": rate, "language": listeners.code(language)})
             await side_by_side(_read(line, listening, rate), _write(line, listening))
 
@@ -103,6 +106,13 @@ def _ms(value: float) -> float:
 
 def _error(error: VivavoceError) -> dict[str, Any]:
     return {"type": "error", "detail": str(error), "code": error.code}
+
+
+def _phrases(asked: list[str]) -> list[str]:
+    """What alone can be heard, where a client names it. Raises ``InvalidInput`` for too much of it."""
+    if len(asked) > _MOST_PHRASES or sum(map(len, asked)) > _MOST_LETTERS:
+        raise InvalidInput(f"At most {_MOST_PHRASES} phrases of together {_MOST_LETTERS} letters can be told apart.")
+    return asked
 
 
 def _rate(asked: str) -> int:
