@@ -8,7 +8,7 @@ that pieces of some length are taken from the recording, with the movement of re
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["path"]
+__all__ = ["means", "path"]
 
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
@@ -17,12 +17,16 @@ Indices = npt.NDArray[np.intp]
 _NEAREST = 24
 """Frames that are tried for each wanted one, besides those that follow the ones tried before it."""
 _KEPT = 2 * _NEAREST
-_JUMP = 2.0
-_ROUGH = 1.0
+_JUMP = 1.0
+_ROUGH = 0.5
 """What a jump costs: a sum, and so much of the difference of features."""
 _VOICING = 6.0
 """What it costs to take a frame with voice for one without, or the other way round."""
 _BLOCK = 256
+_MANY = 32
+"""Frames that a mean is made of."""
+_NARROW = 0.5
+"""How fast the weight of a frame falls with its distance, beyond the nearest one's."""
 
 
 def path(wanted: Floats, voiced: Bools, known: Floats, known_voiced: Bools, ends: Bools) -> Indices:
@@ -36,8 +40,8 @@ def path(wanted: Floats, voiced: Bools, known: Floats, known_voiced: Bools, ends
     origins: list[Indices] = []
     costs = np.zeros(0, np.float32)
     for first in range(0, len(wanted), _BLOCK):
-        block, voices = wanted[first : first + _BLOCK], voiced[first : first + _BLOCK]
-        apart = _distances(block, known, squares) + np.where(voices[:, None] != known_voiced, np.float32(_VOICING), 0)
+        rows = slice(first, first + _BLOCK)
+        apart = _costs(wanted[rows], voiced[rows], known, known_voiced, squares)
         count = min(_NEAREST, len(known) - 1)
         nearest = np.argpartition(apart, count, axis=1)[:, :count]
         for distance, near in zip(apart, nearest, strict=True):
@@ -48,6 +52,24 @@ def path(wanted: Floats, voiced: Bools, known: Floats, known_voiced: Bools, ends
             tried.append(here)
             origins.append(origin)
     return _back(tried, origins, costs)
+
+
+def means(wanted: Floats, voiced: Bools, known: Floats, known_voiced: Bools, values: Floats) -> Floats:
+    """What frames of the recording that say the same are like on average.
+
+    ``values``, shape ``(m, k)``, belong to ``known``; gives ``(n, k)``, each a mean over the nearest frames.
+    """
+    squares = (known**2).sum(axis=1)
+    made = np.empty((len(wanted), values.shape[1]), np.float32)
+    count = min(_MANY, len(known) - 1)
+    for first in range(0, len(wanted), _BLOCK):
+        rows = slice(first, first + _BLOCK)
+        apart = _costs(wanted[rows], voiced[rows], known, known_voiced, squares)
+        nearest = np.argpartition(apart, count, axis=1)[:, :count]
+        near = np.take_along_axis(apart, nearest, axis=1)
+        weights = np.exp(_NARROW * (near.min(axis=1, keepdims=True) - near))
+        made[rows] = np.einsum("nj,njk->nk", weights / weights.sum(axis=1, keepdims=True), values[nearest])
+    return made
 
 
 def _step(
@@ -66,6 +88,11 @@ def _step(
         kept = np.sort(np.argpartition(now, _KEPT)[:_KEPT])
         here, origin, now = here[kept], origin[kept], now[kept]
     return here, origin, now
+
+
+def _costs(wanted: Floats, voiced: Bools, known: Floats, known_voiced: Bools, squares: Floats) -> Floats:
+    """What each frame of the recording costs in the place of each wanted one, shape ``(n, m)``."""
+    return _distances(wanted, known, squares) + np.where(voiced[:, None] != known_voiced, np.float32(_VOICING), 0)
 
 
 def _distances(one: Floats, other: Floats, squares: Floats) -> Floats:

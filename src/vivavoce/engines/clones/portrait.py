@@ -13,15 +13,15 @@ import numpy.typing as npt
 from vivavoce.engines.clones import sounds, vocoder
 from vivavoce.engines.clones.vocoder import Parts
 
-__all__ = ["Frames", "Portrait", "frames", "level", "smooth"]
+__all__ = ["Frames", "Portrait", "frames", "level", "relief", "shapes", "smooth"]
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 
 _BANDS = 64
-_SHAPES = 16
+_SHAPES = 12
 """Cepstral coefficients of the envelope by which frames are compared."""
-_SOUND_WEIGHT, _SHAPE_WEIGHT = 6.0, 0.5
+_SOUND_WEIGHT, _SHAPE_WEIGHT = 12.0, 0.2
 _SMOOTH = 5
 """Frames over which sounds are averaged."""
 _RANGE = 9.0
@@ -71,7 +71,7 @@ class Portrait:
     cepstrum: Floats
     """Mean, shape ``(13,)``."""
     shape: Floats
-    """Mean cepstrum of the envelope, shape ``(16,)``."""
+    """Mean cepstrum of the envelope, shape ``(12,)``."""
     shape_spread: Floats
 
     @classmethod
@@ -81,23 +81,23 @@ class Portrait:
         heard = loud > np.percentile(loud, 95) - _RANGE
         voice = heard & speech.voiced
         pitch = np.log(speech.parts.pitch[voice]) if voice.any() else np.zeros(1)
-        shapes = _shapes(speech.parts.envelope)[heard]
+        timbre = shapes(speech.parts.envelope)[heard]
         return cls(
             float(np.median(pitch)),
             max(_LEAST_PITCH_SPREAD, float(pitch.std())),
             float(loud[heard].mean()),
             max(0.1, float(loud[heard].std())),
             speech.cepstra[heard].mean(axis=0).astype(np.float32),
-            shapes.mean(axis=0),
-            np.maximum(shapes.std(axis=0), np.float32(1e-3)),
+            timbre.mean(axis=0),
+            np.maximum(timbre.std(axis=0), np.float32(1e-3)),
         )
 
     def features(self, speech: Frames) -> Floats:
-        """What frames of this speaker say, whoever it is: shape ``(n, sounds.SIZE + 16)``."""
+        """What frames of this speaker say, whoever it is: shape ``(n, sounds.SIZE + 12)``."""
         heard = smooth(np.sqrt(sounds.posteriors(speech.cepstra, self.cepstrum.astype(np.float64))), _SMOOTH)
-        shapes = np.clip((_shapes(speech.parts.envelope) - self.shape) / self.shape_spread, -_BEYOND, _BEYOND)
+        timbre = np.clip((shapes(speech.parts.envelope) - self.shape) / self.shape_spread, -_BEYOND, _BEYOND)
         weights = _SHAPE_WEIGHT / np.sqrt(np.arange(1, _SHAPES + 1))
-        return np.concatenate([_SOUND_WEIGHT * heard, weights * shapes], axis=1).astype(np.float32)
+        return np.concatenate([_SOUND_WEIGHT * heard, weights * timbre], axis=1).astype(np.float32)
 
     def numbers(self) -> Floats:
         """All of it, to be kept."""
@@ -123,8 +123,22 @@ def smooth(values: Floats, width: int) -> Floats:
     return np.asarray((sums[width:] - sums[:-width]) / width, np.float32)
 
 
-def _shapes(envelope: Floats) -> Floats:
+def shapes(envelope: Floats) -> Floats:
+    """The coarse shape of envelopes, without their level: mel cepstra, ``(n, BINS)`` to ``(n, 12)``."""
     return np.asarray(envelope @ _bands() @ _cosines(), np.float32)
+
+
+def relief(shapes: Floats) -> Floats:
+    """Envelopes of such shapes, of level 0: ``(n, 12)`` to ``(n, BINS)``."""
+    return np.asarray(shapes @ _cosines().T @ _spread(), np.float32)
+
+
+@lru_cache(maxsize=1)
+def _spread() -> Floats:
+    """Interpolates bands to bins on the mel scale, shape ``(64, BINS)``."""
+    mel = np.log1p(np.linspace(0, vocoder.RATE / 2, vocoder.BINS) / 700)
+    middles = mel[-1] * np.arange(1, _BANDS + 1) / (_BANDS + 1)
+    return np.stack([np.interp(mel, middles, one) for one in np.eye(_BANDS)]).astype(np.float32)
 
 
 @lru_cache(maxsize=1)
@@ -139,6 +153,6 @@ def _bands() -> Floats:
 
 @lru_cache(maxsize=1)
 def _cosines() -> Floats:
-    """The orthonormal cosine transform from its second row on, shape ``(64, 16)``."""
+    """The orthonormal cosine transform from its second row on, shape ``(64, 12)``."""
     waves = np.cos(np.pi / _BANDS * (np.arange(_BANDS) + 0.5)[:, None] * np.arange(1, _SHAPES + 1))
     return np.asarray(waves * np.sqrt(2 / _BANDS), np.float32)

@@ -40,7 +40,7 @@ _WEIGHT = 1024 * np.log(1.0001)
 _LEAST_VARIANCE = 1e-4
 _STEP = 2
 """Frames of ours in one of the model's, which has 10 ms."""
-_TEMPERATURE = 0.3
+_TEMPERATURE = 0.5
 """Likelihoods of overlapping windows are far too sure; this makes neighbours of the best sound count."""
 _BLOCK = 512
 """Frames judged at once: 33 MB."""

@@ -1,9 +1,11 @@
 """``clone.world``: the embedded voice, or any other, with the timbre and the pitch of somebody who was recorded.
 
 The recordings become a bank of frames: pitch, spectral envelope, breath, and which sound it is. To speak, the base
-voice says the text, and each of its frames takes the envelope of that frame of the bank which says the same; pitch
-and loudness follow the base voice within the speaker's own range. When each sound comes is the base voice's, so its
-marks stay true and a face stays in time. It leans towards the speaker and is no copy: ``traits.approximate``.
+voice says the text, and each of its frames takes the envelope of that frame of the bank which says the same. Its coarse
+shape, which makes speech intelligible, is then moved to what the speaker's frames of that sound are like on average,
+with the movement of the base voice around its own average. Pitch and loudness follow the base voice within the
+speaker's range. When each sound comes is the base voice's, so its marks stay true and a face stays in time. It leans
+towards the speaker and is no copy: ``traits.approximate``.
 """
 
 import threading
@@ -18,7 +20,7 @@ import numpy.typing as npt
 
 from vivavoce.engines.clones import matching, vocoder
 from vivavoce.engines.clones.kept import put, told
-from vivavoce.engines.clones.portrait import Frames, Portrait, frames, level, smooth
+from vivavoce.engines.clones.portrait import Frames, Portrait, frames, level, relief, shapes, smooth
 from vivavoce.engines.clones.vocoder import RATE, Parts
 from vivavoce.engines.espeak import EspeakVoice
 from vivavoce.errors import InvalidInput
@@ -55,6 +57,8 @@ _GAIN = 1.5
 """Nepers of power by which a frame of the bank is made louder or softer at most: 6.5 dB."""
 _SILENT = 3.0
 """Spreads below the mean level from which the base voice pauses."""
+_MOVED = 0.6
+"""Share of the base voice's movement around its average that the clone has."""
 _SMOOTH = 3
 """Frames over which envelopes are averaged, so that joins are not heard."""
 _PEAK = 0.95
@@ -72,7 +76,7 @@ class WorldCloner:
         vocoder.check()
         self._base: Synthesizer = base or EspeakVoice()
         self._voices = high, low
-        self._known: dict[tuple[str, str], Portrait] = {}
+        self._known: dict[tuple[str, str], _Bank] = {}
         self._lock = threading.Lock()
 
     @property
@@ -128,30 +132,34 @@ class WorldCloner:
     def _converted(self, said: Iterator[Speech], named: str, bank: "_Bank") -> Iterator[Speech]:
         try:
             for speech in said:
-                base = self._portrait(speech.language, named)
-                yield _as(speech, base, bank)
+                yield _as(speech, self._own(speech.language, named), bank)
         finally:
             close = getattr(said, "close", None)
             if close is not None:
                 close()
 
-    def _portrait(self, language: str, named: str) -> Portrait:
-        """The base voice in numbers; it speaks differently in each language."""
+    def _own(self, language: str, named: str) -> "_Bank":
+        """The base voice itself, which speaks differently in each language."""
         with self._lock:
             known = self._known.get((language, named))
             if known is None:
                 spoken = self._base.synthesize(_NUMBERS, language=language, voice=named)
                 pieces = [resample(part.audio, RATE).samples for part in spoken]
-                known = self._known[language, named] = Portrait.of(frames(pieces, clean=True))
+                heard = frames(pieces, clean=True)
+                known = self._known[language, named] = _Bank(heard, Portrait.of(heard))
             return known
 
 
 @dataclass(frozen=True, slots=True)
 class _Bank:
-    """What was learnt of a speaker."""
+    """What is known of a speaker."""
 
     frames: Frames
     speaker: Portrait
+
+    def features(self) -> Floats:
+        """What the frames say, whoever it is."""
+        return self.speaker.features(self.frames)
 
     def write(self, path: Path) -> None:
         parts = self.frames.parts
@@ -201,19 +209,32 @@ def _warnings(recordings: Sequence[Audio], seconds: float) -> Iterator[str]:
         yield f"Noisy: speech stands {snr:.0f} dB out of the noise; below {_NOISY:g} dB noise is cloned with the voice."
 
 
-def _as(speech: Speech, base: Portrait, bank: _Bank) -> Speech:
+def _as(speech: Speech, base: _Bank, bank: _Bank) -> Speech:
     """The same speech as if the speaker of the bank said it; ``base`` is who says it now."""
     sound = resample(speech.audio, RATE).samples
-    said, speaker = frames([sound], clean=True), bank.speaker
-    known = bank.frames
-    chosen = matching.path(base.features(said), said.voiced, speaker.features(known), known.voiced, known.ends)
-    envelope = smooth(known.parts.envelope[chosen], _SMOOTH)
-    envelope += _gains(level(said.parts.envelope), level(envelope), base, speaker)[:, None]
-    made = vocoder.sound(Parts(_pitch(said.parts.pitch, base, speaker), envelope, known.parts.breath[chosen]))
+    said = frames([sound], clean=True)
+    wanted = base.speaker.features(said)
+    envelope, breath = _timbre(said, wanted, base, bank)
+    have, loud = level(envelope), level(said.parts.envelope)
+    envelope = envelope + _gains(loud, have, base.speaker, bank.speaker)[:, None]
+    made = vocoder.sound(Parts(_pitch(said.parts.pitch, base.speaker, bank.speaker), envelope, breath))
     made = np.pad(made, (0, max(0, len(sound) - len(made))))[: len(sound)]
     seconds = len(sound) / RATE
     marks = tuple(replace(m, start=min(m.start, seconds), end=min(m.end, seconds)) for m in speech.marks)
     return replace(speech, audio=Audio(_levelled(made, sound), RATE), marks=marks)
+
+
+def _timbre(said: Frames, wanted: Floats, base: _Bank, bank: _Bank) -> tuple[Floats, Floats]:
+    """Envelope and breath for each frame that was said; ``wanted`` is what they say."""
+    known, features = bank.frames, bank.features()
+    chosen = matching.path(wanted, said.voiced, features, known.voiced, known.ends)
+    envelope = known.parts.envelope[chosen]
+    usual = matching.means(wanted, said.voiced, features, known.voiced, shapes(known.parts.envelope))
+    own = base.frames
+    own_usual = matching.means(wanted, said.voiced, base.features(), own.voiced, shapes(own.parts.envelope))
+    shape = usual + np.float32(_MOVED) * (shapes(said.parts.envelope) - own_usual)
+    envelope = envelope + relief(shape - shapes(envelope))
+    return smooth(envelope, _SMOOTH), known.parts.breath[chosen]
 
 
 def _pitch(pitch: Floats, base: Portrait, speaker: Portrait) -> Floats:
