@@ -18,7 +18,7 @@ from vivavoce.nouns import Audio
 @pytest.mark.parametrize("samples", [0, 1, 1001, 16_000])
 def test_a_marked_file_says_so_and_sounds_the_same(tmp_path: Path, samples: int) -> None:
     path = tmp_path / "a.wav"
-    sound = Audio(np.sin(np.arange(samples) / 9).astype(np.float32) / 2, 16_000)
+    sound = Audio((np.sin(np.arange(samples) / 9) / 2).astype(np.float32), 16_000)
     write_wav(path, sound)
     before = path.read_bytes()
     assert not is_marked(path)
