@@ -53,7 +53,7 @@ def pitch(audio: Audio) -> float:
 
 
 def test_the_clone_is_in_time_with_the_base_voice(cloner: WorldCloner, voice: EspeakVoice, low: Path) -> None:
-    base = joined(voice.synthesize(TEXT, language="en", voice="f3"))
+    base = joined(voice.synthesize(TEXT, language="en", voice="f2"))
     clone = joined(cloner.synthesize(TEXT, language="en", voice=low))
     assert clone.text == TEXT
     assert clone.audio.rate == RATE
@@ -74,14 +74,14 @@ def _loudness(audio: Audio) -> np.ndarray:
 def test_the_clone_has_the_pitch_of_the_speaker(
     cloner: WorldCloner, voice: EspeakVoice, recording: Audio, low: Path
 ) -> None:
-    base = joined(voice.synthesize(TEXT, language="en", voice="f3"))
+    base = joined(voice.synthesize(TEXT, language="en", voice="f2"))
     clone = joined(cloner.synthesize(TEXT, language="en", voice=low))
     assert pitch(base.audio) > 1.5 * pitch(recording)
     assert pitch(clone.audio) == pytest.approx(pitch(recording), rel=0.08)
 
 
 def test_the_clone_is_as_loud_as_the_base_voice(cloner: WorldCloner, voice: EspeakVoice, low: Path) -> None:
-    base = joined(voice.synthesize(TEXT, language="en", voice="f3")).audio.samples
+    base = joined(voice.synthesize(TEXT, language="en", voice="f2")).audio.samples
     clone = joined(cloner.synthesize(TEXT, language="en", voice=low)).audio.samples
     assert np.abs(clone).max() <= 0.96
     assert np.sqrt(np.mean(clone**2)) == pytest.approx(np.sqrt(np.mean(base**2)), rel=0.35)
@@ -118,7 +118,7 @@ def test_pauses_stay_silent(voice: EspeakVoice, low: Path) -> None:
 def test_other_languages_are_spoken_in_the_same_voice(
     cloner: WorldCloner, voice: EspeakVoice, shared: Path, tmp_path: Path, language: str
 ) -> None:
-    """Enrolled in English, nearer to the speaker than the base voice is, and nearest to this one of three."""
+    """Of two men, each enrolled in English: far nearer to himself than the base voice is, and than to the other."""
     texts = {
         "ru": "Сегодня мы покажем вам старый город и большую реку.",
         "kk": "Бүгін біз сізге ескі қаланы және үлкен өзенді көрсетеміз.",
@@ -126,18 +126,20 @@ def test_other_languages_are_spoken_in_the_same_voice(
         "zh": "今天我们给你们看老城和大河。",
     }
     encoder = Ge2eEncoder()
-    held = {}
-    for name in ("2033", "1688", "3005"):
+    base = joined(voice.synthesize(texts[language], language=language, voice="f2")).audio
+    plain = encoder.embed(resample(base, RATE))
+    held, clones = {}, {}
+    for name in ("2414", "3005"):
         files = sorted((shared / "media/speech/speakers" / name).iterdir())
         heard = [decode(path, max_seconds=60, rate=RATE) for path in files]
-        held[name] = encoder.embed(heard[4])
-        if name == "2033":
-            cloner.enrol(heard[:3], tmp_path)
-    base = joined(voice.synthesize(texts[language], language=language, voice="f3"))
-    clone = joined(cloner.synthesize(texts[language], language=language, voice=tmp_path))
-    near, was = encoder.embed(resample(clone.audio, RATE)), encoder.embed(resample(base.audio, RATE))
-    assert near @ held["2033"] > was @ held["2033"] + 0.08
-    assert near @ held["2033"] == max(near @ other for other in held.values())
+        held[name] = encoder.embed(heard[1])
+        (tmp_path / name).mkdir()
+        cloner.enrol([heard[0], heard[2], heard[3]], tmp_path / name)
+        clone = joined(cloner.synthesize(texts[language], language=language, voice=tmp_path / name)).audio
+        clones[name] = encoder.embed(clone)
+    for name, other in (("2414", "3005"), ("3005", "2414")):
+        assert clones[name] @ held[name] > plain @ held[name] + 0.08
+        assert clones[name] @ held[name] > clones[name] @ held[other]
 
 
 # ---- what is given
@@ -327,7 +329,7 @@ def test_the_cheapest_path_is_found() -> None:
 
 
 def test_speech_can_be_taken_apart_and_put_together(voice: EspeakVoice) -> None:
-    speech = joined(voice.synthesize(TEXT, language="en", voice="f3"))
+    speech = joined(voice.synthesize(TEXT, language="en", voice="f2"))
     samples = resample(speech.audio, RATE).samples
     parts = vocoder.analyse(samples, clean=True)
     again = vocoder.sound(parts)

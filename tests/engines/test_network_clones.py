@@ -354,4 +354,4 @@ def test_settings_reach_the_engines() -> None:
     assert http.traits.languages == ("ru", "en", "ko", "zh")
     assert "kk" in cloud.traits.languages
     assert KEY not in repr(group) + repr(eleven)
-    assert options["clone.world"] == {"high": "f3", "low": "f3"}
+    assert options["clone.world"] == {"voice": "f2"}

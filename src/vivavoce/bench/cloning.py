@@ -79,7 +79,7 @@ def measure(
     *,
     cloner: Cloner | None = None,
     base: Synthesizer | None = None,
-    voice: str = "f3",
+    voice: str = "f2",
     encoder: SpeakerEncoder | None = None,
     ear: Recognizer | None = None,
     sentences: int = len(SENTENCES),

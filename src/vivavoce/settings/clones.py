@@ -45,8 +45,7 @@ class Clones(Group):
     consent: Literal["required", "noted"] = Field(
         default="required", description="Whether a voice is enrolled only with the speaker's consent, or it is noted"
     )
-    world_high: str = Field(default="f3", description="Embedded voice under a high clone of world")
-    world_low: str = Field(default="f3", description="Embedded voice under a low clone of world, below 155 Hz")
+    world_voice: str = Field(default="f2", description="Embedded voice that speaks under a clone of world")
     elevenlabs_noise: bool = Field(default=False, description="Have ElevenLabs clean the recordings of a clone")
     http: HttpClone = Field(default_factory=HttpClone)
 
@@ -63,7 +62,7 @@ class Clones(Group):
             "connect_seconds": waits["connect_seconds"],
         }
         return {
-            "clone.world": {"high": self.world_high, "low": self.world_low},
+            "clone.world": {"voice": self.world_voice},
             "clone.http": http,
             "clone.elevenlabs": eleven.model_dump(exclude={"api_key", "voice_id"})
             | {"api_key": key, "remove_noise": self.elevenlabs_noise}

@@ -45,16 +45,14 @@ _VOICED = 0.3
 """Share of the frames of speech that have a voice; of whispered speech a fifth seems to."""
 _NOISY = 15.0
 """dB between speech and noise below which noise becomes part of the timbre."""
-_HIGH = np.log(155.0)
-"""Pitch from which the base voice is the higher one, logarithm of Hz."""
 _NUMBERS = "1 2 3 4 5 6 7 8 9 10 11 12 13 20 30 40 50 60 70 80 90 100."
 """What the base voice says to be known: numbers can be read in every language."""
 _WIDEST = 1.8
 """By how much the range of the base voice's pitch is widened at most."""
 _HIGHEST = 480.0
 """Hz."""
-_GAIN = 1.5
-"""Nepers of power by which a frame of the bank is made louder or softer at most: 6.5 dB."""
+_GAIN = 0.75
+"""Nepers of power by which a frame of the bank is made louder or softer at most: 3.3 dB."""
 _SILENT = 3.0
 """Spreads below the mean level from which the base voice pauses."""
 _MOVED = 0.6
@@ -67,16 +65,16 @@ _PEAK = 0.95
 class WorldCloner:
     """WORLD over another voice. Threads may share it."""
 
-    def __init__(self, base: Synthesizer | None = None, *, high: str = "f3", low: str = "f3") -> None:
+    def __init__(self, base: Synthesizer | None = None, *, voice: str = "f2") -> None:
         """``base`` says what is to be said: the embedded voice, unless it is another one.
 
-        ``high`` and ``low`` are ids of its voices, for speakers whose pitch lies above and below 155 Hz. Raises
-        ``EngineUnavailable`` when the extra ``clone`` is not installed.
+        ``voice`` is the id of one of its voices. Of espeak-ng's, f2 is both the best understood and, once converted,
+        the most alike, to men too. Raises ``EngineUnavailable`` when the extra ``clone`` is not installed.
         """
         vocoder.check()
         self._base: Synthesizer = base or EspeakVoice()
-        self._voices = high, low
-        self._known: dict[tuple[str, str], _Bank] = {}
+        self._voice = voice
+        self._known: dict[str, _Bank] = {}
         self._lock = threading.Lock()
 
     @property
@@ -106,7 +104,7 @@ class WorldCloner:
         heard = frames(pieces)
         if np.mean(heard.voiced) < _VOICED:
             raise InvalidInput("There is hardly any voice in the recordings; send normal speech, not whispered.")
-        _Bank(heard, Portrait.of(heard)).write(into / _BANK)
+        _Bank.of(heard).write(into / _BANK)
         put(into, {"engine": _ENGINE, "seconds": round(seconds, 2)})
         return tuple(_warnings(recordings, seconds))
 
@@ -118,10 +116,7 @@ class WorldCloner:
         """
         told(voice, _ENGINE)
         bank = _Bank.read(voice / _BANK)
-        high, low = self._voices
-        named = high if bank.speaker.pitch >= _HIGH else low
-        said = self._base.synthesize(text, language=language, voice=named)
-        return self._converted(said, named, bank)
+        return self._converted(self._base.synthesize(text, language=language, voice=self._voice), bank)
 
     def close(self) -> None:
         """Close the base voice, if it can be closed."""
@@ -129,24 +124,23 @@ class WorldCloner:
         if close is not None:
             close()
 
-    def _converted(self, said: Iterator[Speech], named: str, bank: "_Bank") -> Iterator[Speech]:
+    def _converted(self, said: Iterator[Speech], bank: "_Bank") -> Iterator[Speech]:
         try:
             for speech in said:
-                yield _as(speech, self._own(speech.language, named), bank)
+                yield _as(speech, self._own(speech.language), bank)
         finally:
             close = getattr(said, "close", None)
             if close is not None:
                 close()
 
-    def _own(self, language: str, named: str) -> "_Bank":
+    def _own(self, language: str) -> "_Bank":
         """The base voice itself, which speaks differently in each language."""
         with self._lock:
-            known = self._known.get((language, named))
+            known = self._known.get(language)
             if known is None:
-                spoken = self._base.synthesize(_NUMBERS, language=language, voice=named)
+                spoken = self._base.synthesize(_NUMBERS, language=language, voice=self._voice)
                 pieces = [resample(part.audio, RATE).samples for part in spoken]
-                heard = frames(pieces, clean=True)
-                known = self._known[language, named] = _Bank(heard, Portrait.of(heard))
+                known = self._known[language] = _Bank.of(frames(pieces, clean=True))
             return known
 
 
@@ -154,22 +148,32 @@ class WorldCloner:
 class _Bank:
     """What is known of a speaker."""
 
-    frames: Frames
+    parts: Parts
+    ends: npt.NDArray[np.bool_]
+    """Frames after which a recording does not go on, shape ``(n,)``."""
+    features: Floats
+    """What the frames say, whoever it is; see ``Portrait.features``."""
     speaker: Portrait
 
-    def features(self) -> Floats:
-        """What the frames say, whoever it is."""
-        return self.speaker.features(self.frames)
+    @classmethod
+    def of(cls, heard: Frames) -> "_Bank":
+        """Of some seconds of speech."""
+        speaker = Portrait.of(heard)
+        return cls(heard.parts, heard.ends, speaker.features(heard), speaker)
+
+    @property
+    def voiced(self) -> npt.NDArray[np.bool_]:
+        """Where there is a voice, shape ``(n,)``."""
+        return self.parts.pitch > 0
 
     def write(self, path: Path) -> None:
-        parts = self.frames.parts
         np.savez(
             path,
-            pitch=parts.pitch,
-            envelope=parts.envelope.astype(np.float16),
-            breath=parts.breath,
-            cepstra=self.frames.cepstra.astype(np.float32),
-            ends=self.frames.ends,
+            pitch=self.parts.pitch,
+            envelope=self.parts.envelope.astype(np.float16),
+            breath=self.parts.breath,
+            ends=self.ends,
+            features=self.features.astype(np.float16),
             speaker=self.speaker.numbers(),
         )
 
@@ -178,8 +182,8 @@ class _Bank:
         with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile), path.open("rb") as file:
             kept = np.load(file, allow_pickle=False)
             parts = Parts(kept["pitch"], kept["envelope"].astype(np.float32), kept["breath"])
-            heard = Frames(parts, kept["cepstra"].astype(np.float64), kept["ends"])
-            return cls(heard, Portrait.read(kept["speaker"]))
+            features = kept["features"].astype(np.float32)
+            return cls(parts, kept["ends"], features, Portrait.read(kept["speaker"]))
         raise InvalidInput("What is kept of this voice is damaged; enrol it again.")
 
 
@@ -226,15 +230,15 @@ def _as(speech: Speech, base: _Bank, bank: _Bank) -> Speech:
 
 def _timbre(said: Frames, wanted: Floats, base: _Bank, bank: _Bank) -> tuple[Floats, Floats]:
     """Envelope and breath for each frame that was said; ``wanted`` is what they say."""
-    known, features = bank.frames, bank.features()
-    chosen = matching.path(wanted, said.voiced, features, known.voiced, known.ends)
-    envelope = known.parts.envelope[chosen]
-    usual = matching.means(wanted, said.voiced, features, known.voiced, shapes(known.parts.envelope))
-    own = base.frames
-    own_usual = matching.means(wanted, said.voiced, base.features(), own.voiced, shapes(own.parts.envelope))
-    shape = usual + np.float32(_MOVED) * (shapes(said.parts.envelope) - own_usual)
+    chosen = matching.path(wanted, said.voiced, bank.features, bank.voiced, bank.ends)
+    envelope = bank.parts.envelope[chosen]
+    usual, own = (
+        matching.means(wanted, said.voiced, one.features, one.voiced, shapes(one.parts.envelope))
+        for one in (bank, base)
+    )
+    shape = usual + np.float32(_MOVED) * (shapes(said.parts.envelope) - own)
     envelope = envelope + relief(shape - shapes(envelope))
-    return smooth(envelope, _SMOOTH), known.parts.breath[chosen]
+    return smooth(envelope, _SMOOTH), bank.parts.breath[chosen]
 
 
 def _pitch(pitch: Floats, base: Portrait, speaker: Portrait) -> Floats:
