@@ -50,7 +50,7 @@ class Recording:
         size = 1 << (len(self.sound) + len(samples)).bit_length()
         both = np.fft.rfft(self.sound, size) * np.conj(np.fft.rfft(samples, size))
         lag = int(np.argmax(np.fft.irfft(both, size)))
-        return (lag - size if lag > size // 2 else lag) / RATE
+        return (lag - size if lag >= len(self.sound) else lag) / RATE  # a piece may begin ahead of the recording
 
 
 class KnownEar:
