@@ -341,6 +341,23 @@ def test_one_that_hangs_holds_up_no_other(receiver: Receiver, make: Callable[[],
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("steps", range(4))
+def test_closing_ends_at_once_whatever_has_just_happened(steps: int) -> None:
+    """Also when a look is due in the very moment: a cancel must not be swallowed."""
+
+    async def main() -> None:
+        async with asyncio.timeout(15), delivering(Ledger([])) as hooks:
+            for _ in range(200):  # until it waits for something to do
+                await asyncio.sleep(0)
+            while hooks._look.is_set() or not hooks._look._waiters:
+                await asyncio.to_thread(lambda: None)
+            hooks.wake()
+            for _ in range(steps):
+                await asyncio.sleep(0)
+
+    asyncio.run(main())
+
+
 def test_logs_tell_neither_the_secret_nor_the_address(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     receiver.script = [{"status": 404}]

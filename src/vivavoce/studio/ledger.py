@@ -306,7 +306,8 @@ class Ledger:
     async def _beat_often(self) -> None:
         while not self._ending.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._ending.wait(), self._beat_seconds)
+                async with asyncio.timeout(self._beat_seconds):
+                    await self._ending.wait()
             if self._held:
                 try:
                     await self._beat()

@@ -159,5 +159,6 @@ class Upkeep:
     async def _pause(self, seconds: float) -> bool:
         """Wait so long, or until the server ends; whether it ends."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._ending.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._ending.wait()
         return self._ending.is_set()

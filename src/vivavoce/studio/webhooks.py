@@ -169,7 +169,8 @@ class Webhooks:
                     taken = 0
                 if not taken:
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._look.wait(), _LOOK)
+                        async with asyncio.timeout(_LOOK):  # Python 3.11's wait_for can swallow a cancel
+                            await self._look.wait()
 
     async def _take(self, client: httpx.AsyncClient) -> int:
         free = _AT_ONCE - len(self._attempts)
