@@ -68,7 +68,7 @@ def test_what_a_cloner_is_worth_is_seen(
     encoder, ear = judges
 
     def judged(cloner: Perfect) -> list[Cloned]:
-        return measure(people, cloner=cloner, base=voice, encoder=encoder, ear=ear, sentences=2)
+        return measure(people, cloner=cloner, base=voice, voice="f3", encoder=encoder, ear=ear, sentences=2)
 
     good, deaf, mumbling = (judged(Perfect(voice, **how)) for how in ({}, {"deaf": True}, {"mumbling": True}))
     assert [one.speaker for one in good] == ["anna", "boris"]

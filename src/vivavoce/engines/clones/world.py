@@ -91,7 +91,7 @@ class WorldCloner:
         )
 
     def enrol(self, recordings: Sequence[Audio], into: Path) -> tuple[str, ...]:
-        """Take the recordings' speech apart, up to 60 s of it, about 15 MB; see ``ports.Cloner``.
+        """Take the recordings' speech apart, up to 60 s of it, about 16 MB; see ``ports.Cloner``.
 
         Raises ``InvalidInput`` when there is less than 2 s of speech, or none with a voice.
         """
