@@ -16,7 +16,7 @@ $(VENV)/.dev: $(VENV)/.ready
 	touch $@
 
 $(VENV)/.browser: $(VENV)/.dev
-	$(BIN)/pip install --quiet --disable-pip-version-check --group browser
+	$(BIN)/pip install --quiet --disable-pip-version-check --group browser --group measuring
 	touch $@
 
 setup: $(VENV)/.dev
@@ -36,7 +36,7 @@ check: $(VENV)/.dev  ## style, types, floors
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test-all: $(VENV)/.browser  ## adds slow, browser, torch and cluster tests (needs Debian's chromium, ffmpeg, postgresql, libportaudio2)
+test-all: $(VENV)/.browser  ## adds slow, browser, torch and cluster tests (needs a C++ compiler, and Debian's chromium, ffmpeg, postgresql, libportaudio2)
 	$(BIN)/pytest -m ""
 
 clean:

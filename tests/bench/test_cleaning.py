@@ -1,5 +1,6 @@
 """The benchmark of enhancers, and the two promises that it keeps watch over."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,7 @@ def test_too_little_speech(tmp_path: Path) -> None:
         list(mixtures(tmp_path, utterances=1, seed=1))
 
 
+@pytest.mark.skipif(find_spec("pesq") is None, reason="the dependency group measuring is not installed")
 @pytest.mark.slow
 def test_the_default_never_hurts_and_auto_is_the_best(shared: Path, tmp_path: Path) -> None:
     """On speakers and draws of noise with which nothing was tuned."""

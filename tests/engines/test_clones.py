@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from vivavoce.media.audio import decode, resample
 from vivavoce.nouns import Audio, Speech, VoiceTraits
 from vivavoce.studio.speech import joined
 
+pytestmark = pytest.mark.skipif(find_spec("pyworld") is None, reason="the dependency group measuring is not installed")
 TEXT = "Please keep to the left on the stairs."
 RATE = vocoder.RATE
 
