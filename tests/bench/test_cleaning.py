@@ -11,6 +11,8 @@ from vivavoce.bench.noises import NOISES, RATE, mixed, noise
 from vivavoce.errors import InvalidInput
 from vivavoce.registry import Registry
 
+judged = pytest.mark.skipif(find_spec("pesq") is None, reason="the dependency group measuring is not installed")
+
 
 def quiet(_: float, __: str) -> None:
     """Shows nothing."""
@@ -32,6 +34,7 @@ def test_noise_is_mixed_by_the_level_of_the_speech_and_not_of_its_pauses() -> No
     assert 20 * np.log10(np.std(tone) / np.std(added)) == pytest.approx(10, abs=0.2)
 
 
+@judged
 def test_without_noise_nothing_is_lost_and_the_table_shows_it() -> None:
     draw = np.random.default_rng(2)
     speech = np.repeat(draw.normal(0, 0.1, 400), 160) * draw.normal(0, 1, 64_000)
@@ -47,7 +50,7 @@ def test_too_little_speech(tmp_path: Path) -> None:
         list(mixtures(tmp_path, utterances=1, seed=1))
 
 
-@pytest.mark.skipif(find_spec("pesq") is None, reason="the dependency group measuring is not installed")
+@judged
 @pytest.mark.slow
 def test_the_default_never_hurts_and_auto_is_the_best(shared: Path, tmp_path: Path) -> None:
     """On speakers and draws of noise with which nothing was tuned."""
