@@ -72,7 +72,7 @@ def enhance(
         raw.seek(0)
         try:
             _write(target, raw, read, frames, gain, told)
-        except BaseException:
+        except BaseException:  # whatever ends it, a cancel too: half a file must not stay
             target.unlink(missing_ok=True)
             raise
     length = {"seconds": round(frames / read.rate, 3), "rate": read.rate, "channels": read.channels}
