@@ -30,7 +30,8 @@ from vivavoce.errors import (
 from vivavoce.nouns import Speech
 from vivavoce.settings import Settings, Voices
 from vivavoce.studio import speech as speeches
-from vivavoce.studio.perform import Stage, engine_options
+from vivavoce.studio.equipment import engine_options
+from vivavoce.studio.perform import Stage
 from vivavoce.testing import SENTENCES, check_synthesizer
 from vivavoce.work.events import Done, Task
 

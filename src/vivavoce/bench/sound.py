@@ -16,7 +16,7 @@ from vivavoce.errors import EngineUnavailable
 from vivavoce.registry import Registry
 from vivavoce.settings import Settings
 from vivavoce.studio.audition import AUTO, EARS
-from vivavoce.studio.perform import engine_options
+from vivavoce.studio.equipment import engine_options
 
 __all__ = ["measure"]
 

@@ -89,7 +89,7 @@ def add(
 ) -> None:
     """Make an avatar of a photo or a video."""
     from vivavoce.registry import Registry
-    from vivavoce.studio.perform import engine_options
+    from vivavoce.studio.equipment import engine_options
 
     for given in (source, landmarks):
         if given is not None and not given.is_file():

@@ -114,7 +114,7 @@ def _codecs(_: "Settings") -> Finding:
 
 def _voice(held: "Settings") -> Finding:
     from vivavoce.registry import Registry
-    from vivavoce.studio.perform import engine_options
+    from vivavoce.studio.equipment import engine_options
 
     registry = Registry(engine_options(held.studio()))
     try:
@@ -130,7 +130,7 @@ def _voice(held: "Settings") -> Finding:
 def _face(held: "Settings") -> Finding:
     from vivavoce.registry import Registry
     from vivavoce.store.avatars import AvatarLibrary
-    from vivavoce.studio.perform import engine_options
+    from vivavoce.studio.equipment import engine_options
     from vivavoce.studio.scene import builtin_avatars
 
     config = held.studio()

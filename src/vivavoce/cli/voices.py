@@ -26,7 +26,7 @@ def show(
     """List the voices of every installed engine."""
     from vivavoce.errors import EngineUnavailable
     from vivavoce.registry import Registry
-    from vivavoce.studio.perform import engine_options
+    from vivavoce.studio.equipment import engine_options
     from vivavoce.text.languages import resolve
 
     wanted = resolve(language).code if language else None

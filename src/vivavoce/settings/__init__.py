@@ -14,11 +14,27 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from vivavoce.errors import InvalidInput
 from vivavoce.settings.audio import Audio, Ears, weights
 from vivavoce.settings.base import Closed, Group
+from vivavoce.settings.chats import Chats
+from vivavoce.settings.clones import Clones
 from vivavoce.settings.voices import Voices
 from vivavoce.studio.config import StudioConfig
 from vivavoce.studio.sizes import MAX_FPS, MIN_FPS, canvas_of
 
-__all__ = ["Audio", "Defaults", "Ears", "Limits", "Models", "Server", "Settings", "Store", "Voices", "Webhooks", "Work"]
+__all__ = [
+    "Audio",
+    "Chats",
+    "Clones",
+    "Defaults",
+    "Ears",
+    "Limits",
+    "Models",
+    "Server",
+    "Settings",
+    "Store",
+    "Voices",
+    "Webhooks",
+    "Work",
+]
 
 
 class Server(Group):
@@ -77,6 +93,10 @@ class Defaults(Group):
     avatar: str = Field(default="anna", description="Avatar")
     size: str = Field(default="512x512", description="Size of a film: WIDTHxHEIGHT, 1080p, 720p, 480p or 360p")
     fps: int = Field(default=25, ge=MIN_FPS, le=MAX_FPS, description="Frames a second")
+    fallback: bool = Field(
+        default=True,
+        description="Where a studio call names an engine or a graphics card that is not here, use what is, and say so",
+    )
 
     @field_validator("size")
     @classmethod
@@ -181,6 +201,8 @@ class Settings(BaseSettings):
     voices: Voices = Field(default_factory=Voices)
     audio: Audio = Field(default_factory=Audio)
     ears: Ears = Field(default_factory=Ears)
+    clones: Clones = Field(default_factory=Clones)
+    chats: Chats = Field(default_factory=Chats)
     store: Store = Field(default_factory=Store)
     webhooks: Webhooks = Field(default_factory=Webhooks)
     retention_seconds: float = Field(default=3600.0, gt=0, description="Seconds after which a result is removed")
@@ -217,11 +239,18 @@ class Settings(BaseSettings):
             voice_options=self.voices.options(self.models.dir),
             voice_fallback=self.voices.fallback,
             audio_options=self._audio_options(),
+            clone_options=self.clones.options(self.voices.elevenlabs, self.voices.waits),
+            chat_options=self.chats.options(),
             max_sound_seconds=self.audio.seconds,
             ear=self.ears.engine,
             hear_recordings=self.ears.faces,
             cleaner=self.audio.cleaner,
             speaker=self.audio.speaker,
+            cloner=self.clones.engine,
+            consent=self.clones.consent,
+            chat=self.chats.engine,
+            chat_system=self.chats.system,
+            chat_limits=self.chats.limits(limits.text_characters),
         )
 
     def _audio_options(self) -> dict[str, dict[str, Any]]:

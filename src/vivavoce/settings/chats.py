@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from vivavoce.engines.chats.presets import PRESETS
 from vivavoce.settings.base import Closed, Group
+from vivavoce.studio.conversation import Limits
 
 __all__ = ["ChatModel", "Chats", "Scripted"]
 
@@ -73,6 +74,15 @@ class Chats(Closed):
             if not (model.base_url or model.preset or name in PRESETS):
                 raise ValueError(f"the chat model {name} needs a base_url or a preset")
         return value
+
+    def limits(self, said: int) -> Limits:
+        """How much is said, remembered and answered; ``said`` are characters of what a user says."""
+        return Limits(
+            said_characters=said,
+            reply_characters=self.reply_characters,
+            turns=self.history_turns,
+            tokens=self.history_tokens,
+        )
 
     def options(self) -> dict[str, dict[str, Any]]:
         """Constructor arguments of the engines, by entry point."""

@@ -43,7 +43,7 @@ class Clones(Group):
 
     engine: str = Field(default="world", description="Cloner of requests that name none: world, http, elevenlabs")
     consent: Literal["required", "noted"] = Field(
-        default="required", description="Whether a voice is enrolled only with the speaker's consent, or it is noted"
+        default="noted", description="Whether a voice is enrolled only with the speaker's consent, or it is noted"
     )
     world_voice: str = Field(default="f2", description="Embedded voice that speaks under a clone of world")
     elevenlabs_noise: bool = Field(default=False, description="Have ElevenLabs clean the recordings of a clone")

@@ -76,9 +76,14 @@ class Voices(Group):
     http: Http = Field(default_factory=Http)
     piper: Piper = Field(default_factory=Piper)
 
+    @property
+    def waits(self) -> dict[str, float]:
+        """Limits of calls over the network, as constructor arguments."""
+        return {"connect_seconds": self.connect_seconds, "read_seconds": self.read_seconds}
+
     def options(self, models: Path | None) -> dict[str, dict[str, Any]]:
         """Constructor arguments of the engines, by entry point; ``models`` is the operator's folder of weights."""
-        waits = {"connect_seconds": self.connect_seconds, "read_seconds": self.read_seconds}
+        waits = self.waits
         vendor = self.openai.base_url == OpenAI.model_fields["base_url"].default
         key = self.openai.api_key.get_secret_value()
         openai = self.openai.model_dump(exclude={"voices"}) | {

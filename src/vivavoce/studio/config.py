@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from vivavoce.nouns import Canvas
+from vivavoce.studio.conversation import Limits
 
 __all__ = ["StudioConfig"]
 
@@ -42,6 +43,10 @@ class StudioConfig:
     """Whether the embedded voice speaks when another one fails."""
     audio_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     """Constructor arguments of recognisers, enhancers and speaker encoders, by entry point; there are keys in it."""
+    clone_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    """Constructor arguments of cloners, by entry point; there are keys in it."""
+    chat_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    """Constructor arguments of chat engines, by entry point; there are keys in it."""
     max_sound_seconds: float = 14_400.0
     """Of a file to be enhanced or transcribed."""
     ear: str = "auto"
@@ -50,11 +55,25 @@ class StudioConfig:
     """Whether the words of recordings are read for the face."""
     cleaner: str = "speex"
     speaker: str = "ge2e"
+    cloner: str = "world"
+    """Cloner of voices whose enrolment names none."""
+    consent: Literal["required", "noted"] = "noted"
+    """Whether a voice is enrolled only with its speaker's consent, or whatever is told of it is noted."""
+    chat: str = "auto"
+    """Chat engine of requests that name no model."""
+    chat_system: str = ""
+    """What every chat model is told first."""
+    chat_limits: Limits = field(default_factory=Limits)
 
     @property
     def artifacts(self) -> Path:
         """Folder of finished and half-made results."""
         return self.data_dir / "artifacts"
+
+    @property
+    def voices(self) -> Path:
+        """Folder of the voices of people who were recorded."""
+        return self.data_dir / "voices"
 
     @property
     def avatars(self) -> Path:

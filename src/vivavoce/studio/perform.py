@@ -44,6 +44,7 @@ from vivavoce.store.avatars import AvatarLibrary
 from vivavoce.studio import speech as speeches
 from vivavoce.studio.audition import Audition
 from vivavoce.studio.config import StudioConfig
+from vivavoce.studio.equipment import engine_options
 from vivavoce.studio.inspection import inspect
 from vivavoce.studio.making import completed, noted, preparation
 from vivavoce.studio.scene import builtin_avatars
@@ -52,31 +53,12 @@ from vivavoce.studio.voicing import Voicing
 from vivavoce.text import alignment
 from vivavoce.work.events import Event, Task
 
-__all__ = ["Stage", "engine_options"]
+__all__ = ["Stage"]
 
 _log = structlog.get_logger(__name__)
 _IDLE_SECONDS = 8.0
 _REPORT_EVERY = 5
 """Frames between two reports: rare enough to cost nothing, often enough that a cancel is obeyed at once."""
-
-
-def engine_options(config: StudioConfig) -> dict[str, dict[str, Any]]:
-    """Constructor arguments of our own engines."""
-    told = {name: {**options, "seconds_limit": config.voice_seconds} for name, options in config.voice_options.items()}
-    audio: dict[str, dict[str, Any]] = {name: dict(options) for name, options in config.audio_options.items()}
-    return (
-        told
-        | audio
-        | {
-            "voice.espeak": {"seconds_limit": config.voice_seconds},
-            "face.photo": {
-                "models_dir": config.models_dir,
-                "models_cache": config.models_cache,
-                "offline": config.offline,
-                "max_pixels": config.max_pixels,
-            },
-        }
-    )
 
 
 class Stage:
