@@ -12,6 +12,7 @@ import requests
 from serving import Served
 from vivavoce.web.site import preferred
 
+PATHS = ("/", "/realtime", "/avatars", "/microphone", "/history", "/status", "/api-test")
 SECRET = {"text": "My sister Aurelia lives in Zanzibar.", "language": "en"}
 
 
@@ -32,7 +33,17 @@ def test_the_language_that_a_browser_likes_best(header: str, tongue: str) -> Non
     assert preferred(header) == tongue
 
 
-@pytest.mark.parametrize("path", ["/", "/realtime", "/avatars", "/microphone", "/api-test"])
+@pytest.mark.parametrize("path", PATHS)
+def test_every_page_leads_to_all_and_says_which_it_is(server: Served, path: str) -> None:
+    page = requests.get(server.url + path, timeout=10).text
+    (nav,) = re.findall(r"<nav.*?</nav>", page, flags=re.DOTALL)
+    ways = re.findall(r'<a href="([^"]+)"', nav)
+    assert set(PATHS) <= set(ways)
+    assert len(set(ways)) == len(ways) == 9
+    assert re.findall(r'<a href="([^"]+)" aria-current="page"', nav) == [path]
+
+
+@pytest.mark.parametrize("path", PATHS)
 def test_pages_come_in_the_browsers_language_and_load_nothing_from_elsewhere(server: Served, path: str) -> None:
     page = requests.get(server.url + path, headers={"Accept-Language": "kk"}, timeout=10)
     assert page.headers["content-type"].startswith("text/html")
@@ -49,7 +60,8 @@ def test_pages_come_in_the_browsers_language_and_load_nothing_from_elsewhere(ser
 @pytest.mark.parametrize(
     "path",
     [
-        *("/", "/realtime", "/avatars", "/microphone", "/api-test", "/docs", "/redoc", "/openapi.json", "/favicon.ico"),
+        *PATHS,
+        *("/docs", "/redoc", "/openapi.json", "/favicon.ico"),
         "/ui/base.css",
         *("/ui/vendor/swagger-ui.css", "/livez", "/readyz", "/api/health", "/api/avatar", "/v1/avatars", "/v1/voices"),
     ],

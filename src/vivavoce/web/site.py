@@ -23,6 +23,18 @@ PAGES = Path(__file__).resolve().parent / "pages"
 VENDOR = Path(__file__).resolve().parent / "static" / "vendor"
 LANGUAGES = ("en", "ru", "kk", "ko", "zh")
 """Of the interface."""
+_PLACES = {
+    "/": ("nav.create", "Video"),
+    "/realtime": ("nav.live", "Live"),
+    "/chat": ("nav.chat", "Chat"),
+    "/avatars": ("nav.avatars", "Avatars"),
+    "/voices": ("nav.voices", "Voices"),
+    "/microphone": ("nav.microphone", "Microphone"),
+    "/history": ("nav.history", "History"),
+    "/status": ("nav.status", "Status"),
+    "/api-test": ("nav.api", "API"),
+}
+"""The pages, in the order in which every one of them leads to the others: key of the word, and the English word."""
 _PARTS = ("boxes", "calls", "captions", "stream", "files", "look", "stage", "avatar")
 """Of the player, each after those that it imports."""
 _POLICY = "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; object-src 'none'; base-uri 'none'"
@@ -44,9 +56,20 @@ def preferred(accept_language: str) -> str:
     return next((tag for _, _, tag in sorted(wishes) if tag in LANGUAGES), "en")
 
 
+def _ways(here: str) -> str:
+    """The navigation, as the page at ``here`` shows it."""
+    current = {here: ' aria-current="page"'}
+    links = (
+        f'    <a href="{path}"{current.get(path, "")} data-t="{key}">{word}</a>' for path, (key, word) in _PLACES.items()
+    )
+    return "\n".join(['<nav aria-label="vivavoce">', *links, "  </nav>"])
+
+
 def _page(request: Request, name: str) -> HTMLResponse:
+    """A page in the browser's language; its empty ``<nav></nav>`` becomes the way to all pages."""
     language = preferred(request.headers.get("accept-language", ""))
     text = (PAGES / name).read_text("utf-8").replace('<html lang="en">', f'<html lang="{html.escape(language)}">', 1)
+    text = text.replace("<nav></nav>", _ways(request.url.path), 1)
     headers = {"Content-Security-Policy": _POLICY, "Vary": "Accept-Language", "Cache-Control": "no-cache"}
     return HTMLResponse(text, headers=headers)
 
@@ -73,6 +96,18 @@ def avatars(request: Request) -> HTMLResponse:
 def microphone(request: Request) -> HTMLResponse:
     """Speak, and read along; clean and write down recordings, compare voices."""
     return _page(request, "microphone.html")
+
+
+@router.api_route("/history", methods=_READ)
+def history(request: Request) -> HTMLResponse:
+    """What was asked for, and what came of it."""
+    return _page(request, "history.html")
+
+
+@router.api_route("/status", methods=_READ)
+def status(request: Request) -> HTMLResponse:
+    """What the machine and the server are doing."""
+    return _page(request, "status.html")
 
 
 @router.api_route("/api-test", methods=_READ)

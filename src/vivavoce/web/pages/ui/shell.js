@@ -138,5 +138,13 @@ function askForKey() {
   });
 }
 
+/** Where the way to the other pages is a row that scrolls, begin it at this page. */
+function showWhere() {
+  const here = document.querySelector(".head nav [aria-current]");
+  const row = here?.parentElement;
+  if (row) row.scrollLeft = here.offsetLeft - row.offsetLeft - (row.clientWidth - here.offsetWidth) / 2;
+}
+
 startTongue();
+translated(showWhere);
 whenKeyNeeded(askForKey);

@@ -9,7 +9,7 @@ export const WORDS = {
   en: {
     skip: "Skip to content",
     tongue: "Language of this page",
-    "nav.create": "Video", "nav.live": "Live", "nav.api": "API",
+    "nav.create": "Video", "nav.live": "Live", "nav.chat": "Chat", "nav.voices": "Voices", "nav.history": "History", "nav.status": "Status", "nav.api": "API",
     "foot.docs": "API documents",
     "foot.note": "The voice and the face are made by a computer.",
     text: "Text", language: "Language", avatar: "Avatar", voice: "Voice", size: "Size", cancel: "Cancel",
@@ -54,7 +54,7 @@ export const WORDS = {
   ru: {
     skip: "К содержанию",
     tongue: "Язык страницы",
-    "nav.create": "Видео", "nav.live": "Вживую", "nav.api": "API",
+    "nav.create": "Видео", "nav.live": "Вживую", "nav.chat": "Чат", "nav.voices": "Голоса", "nav.history": "История", "nav.status": "Состояние", "nav.api": "API",
     "foot.docs": "Документация API",
     "foot.note": "Голос и лицо созданы компьютером.",
     text: "Текст", language: "Язык", avatar: "Аватар", voice: "Голос", size: "Размер", cancel: "Отменить",
@@ -99,7 +99,7 @@ export const WORDS = {
   kk: {
     skip: "Мазмұнға өту",
     tongue: "Бет тілі",
-    "nav.create": "Бейне", "nav.live": "Тікелей", "nav.api": "API",
+    "nav.create": "Бейне", "nav.live": "Тікелей", "nav.chat": "Чат", "nav.voices": "Дауыстар", "nav.history": "Тарих", "nav.status": "Күйі", "nav.api": "API",
     "foot.docs": "API құжаттамасы",
     "foot.note": "Дауыс пен жүзді компьютер жасаған.",
     text: "Мәтін", language: "Тіл", avatar: "Аватар", voice: "Дауыс", size: "Өлшемі", cancel: "Тоқтату",
@@ -144,7 +144,7 @@ export const WORDS = {
   ko: {
     skip: "본문으로 건너뛰기",
     tongue: "페이지 언어",
-    "nav.create": "영상", "nav.live": "라이브", "nav.api": "API",
+    "nav.create": "영상", "nav.live": "라이브", "nav.chat": "대화", "nav.voices": "목소리", "nav.history": "기록", "nav.status": "상태", "nav.api": "API",
     "foot.docs": "API 문서",
     "foot.note": "목소리와 얼굴은 컴퓨터가 만들었습니다.",
     text: "텍스트", language: "언어", avatar: "아바타", voice: "목소리", size: "크기", cancel: "취소",
@@ -189,7 +189,7 @@ export const WORDS = {
   zh: {
     skip: "跳到正文",
     tongue: "页面语言",
-    "nav.create": "视频", "nav.live": "实时", "nav.api": "API",
+    "nav.create": "视频", "nav.live": "实时", "nav.chat": "对话", "nav.voices": "声音", "nav.history": "记录", "nav.status": "状态", "nav.api": "API",
     "foot.docs": "API 文档",
     "foot.note": "声音和面孔由计算机生成。",
     text: "文字", language: "语言", avatar: "形象", voice: "声音", size: "尺寸", cancel: "取消",
