@@ -67,8 +67,19 @@ def _openai(fault: Fault) -> dict[str, Any]:
     return _problem(fault) | {"error": {"message": fault.message, "type": kind, "param": None, "code": fault.code}}
 
 
+_STUDIO = (
+    "/save_audio",
+    "/video_generation",
+    "/model_training",
+    "/audio_clone",
+    "/chat_system",
+    "/api/status",
+    "/api/history/",
+    "/api/cloned-audios",
+    "/static/",
+)
 _DIALECTS: tuple[tuple[str, Callable[[Fault], dict[str, Any]], str], ...] = (
-    *((path, _studio, "application/json") for path in ("/save_audio", "/api/status", "/api/history/")),
+    *((path, _studio, "application/json") for path in _STUDIO),
     ("/api/", _chunks, "application/json"),
     ("/video/", _chunks, "application/json"),
     ("/assets/audio/", _chunks, "application/json"),
