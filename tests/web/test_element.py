@@ -422,6 +422,57 @@ def test_a_film_with_controls_stays_to_be_seen_again(page: "Page", site: Site, s
     assert page.evaluate("films(face).every((f) => !f.controls)")
 
 
+def test_what_is_still_being_written_plays_as_it_comes(page: "Page", site: Site, server: Served) -> None:
+    opened(page, site)
+    result = page.evaluate(
+        """async (chunks) => {
+            let more;
+            const written = new Promise((done) => { more = done; });
+            async function* answer() {
+                yield chunks[0];
+                await written;
+                yield* chunks.slice(1);
+            }
+            const played = face.play(answer());
+            while (face.state !== "speaking") await new Promise(requestAnimationFrame);
+            while (face.state !== "loading") await new Promise(requestAnimationFrame);
+            const before = heard.filter(({ type }) => type === "chunk").length;
+            more();
+            await played;
+            return { before, heard };
+        }""",
+        [c | {"video_url": server.url + c["video_url"]} for c in chunks_of(server)],
+    )
+    chunks = [h for h in result["heard"] if h["type"] == "chunk"]
+    assert result["before"] == 1, "it had run dry, and waited for the next sentence"
+    assert " ".join(c["text"] for c in chunks) == THREE
+    assert types(result["heard"], "ready") == ["start", *["chunk"] * len(chunks), "end"]
+
+
+@pytest.mark.parametrize("way", ["stop", "interrupted", "taken away"])
+def test_who_writes_is_told_when_nobody_listens_any_more(page: "Page", site: Site, server: Served, way: str) -> None:
+    opened(page, site)
+    result = page.evaluate(
+        """async ([way, chunk]) => {
+            let closed = 0;
+            const said = [Promise.resolve({ value: chunk, done: false })];
+            const writer = {
+                [Symbol.asyncIterator]() { return this; },
+                next: () => said.pop() ?? new Promise(() => {}),
+                return: async () => { closed += 1; throw new Error("nobody hears this"); },
+            };
+            const played = face.play(writer).catch((e) => e.name);
+            await until(face, "chunk");
+            if (way === "stop") face.stop();
+            else if (way === "interrupted") face.play([], { interrupt: true });
+            else face.remove();
+            return { name: await played, closed };
+        }""",
+        [way, chunks_of(server, "Hello.")[0]],
+    )
+    assert result == {"name": "AbortError", "closed": 1}
+
+
 def test_what_is_no_source_is_refused(page: "Page", site: Site) -> None:
     opened(page, site)
     assert "chunks" in page.evaluate("(() => { try { face.play(7) } catch (e) { return e.message } })()")

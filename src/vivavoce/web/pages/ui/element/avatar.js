@@ -103,7 +103,8 @@ export class VivavoceAvatar extends HTMLElement {
 
   /**
    * Play what exists already or is being made: a list of chunks or the answer that holds them, an (async) iterable of
-   * chunks, the address of a job (`/v1/jobs/{id}`), or the address of a film. Queued as `speak()` is.
+   * chunks, the address of a job (`/v1/jobs/{id}`), or the address of a film. Queued as `speak()` is. What is looped
+   * over may still be growing: between two chunks that are late the avatar listens; `stop()` closes its iterator.
    */
   play(source, { interrupt = false } = {}) {
     if (interrupt) this.stop();
@@ -112,7 +113,7 @@ export class VivavoceAvatar extends HTMLElement {
     if (!chunks?.[Symbol.iterator] && !chunks?.[Symbol.asyncIterator]) {
       throw new TypeError("play() takes chunks, the address of a job, or the address of a film.");
     }
-    return this.#add(new Turn(() => listed(chunks)));
+    return this.#add(new Turn((signal) => listed(chunks, signal)));
   }
 
   /** Go on after the browser held the sound back (event `blocked`). Call it in a click. */
@@ -146,7 +147,7 @@ export class VivavoceAvatar extends HTMLElement {
     const [, job] = JOB.exec(url.pathname) ?? [];
     const key = this.getAttribute("api-key");
     if (job) return this.#add(new Turn((signal) => followed(url.origin, url.origin === this.server ? key : null, job, signal)));
-    return this.#add(new Turn(() => listed([{ index: 0, text: "", video_url: url.href }]), { film: true }));
+    return this.#add(new Turn((signal) => listed([{ index: 0, text: "", video_url: url.href }], signal), { film: true }));
   }
 
   #add(turn) {
@@ -328,9 +329,17 @@ export class VivavoceAvatar extends HTMLElement {
   }
 }
 
-async function* listed(chunks) {
-  if (Array.isArray(chunks)) yield { total: chunks.length };
-  for await (const chunk of chunks) yield { chunk };
+/** The chunks of what can be looped over; left early, it is told so at once, whatever it waits for. */
+function listed(chunks, signal) {
+  const iterator = chunks[Symbol.asyncIterator]?.() ?? chunks[Symbol.iterator]();
+  const close = async () => iterator.return?.();
+  signal.addEventListener("abort", () => close().catch(() => {}), { once: true });
+  return each(iterator, chunks.length);
+}
+
+async function* each(iterator, total) {
+  if (total) yield { total };
+  for (let next = await iterator.next(); !next.done; next = await iterator.next()) yield { chunk: await next.value };
 }
 
 for (const [name, attribute] of Object.entries({ avatar: "avatar", voice: "voice", language: "language", resolution: "resolution", apiKey: "api-key", poster: "poster", chunkSize: "chunk-size" })) {

@@ -73,7 +73,7 @@ export class StreamShow {
   video;
   cues = [];
   end = 0;
-    #feed;
+  #feed;
   #base;
   #told;
   #signal;
