@@ -5,7 +5,7 @@ import shutil
 import struct
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,9 +17,11 @@ import pytest
 from vivavoce.errors import Cancelled, InvalidInput, VivavoceError
 from vivavoce.media.audio import decode, resample
 from vivavoce.media.encoder import AAC_FRAME, SOUND_RATE
+from vivavoce.media.remux import join
 from vivavoce.media.video import Film, encode, grid, probe, read_frames
 from vivavoce.nouns import Audio, Canvas, Frame
 
+Joiner = Callable[[Path, list[Path]], Path]
 SMALL = Canvas(128, 128, 25)
 AUDIO = Audio(np.zeros(48_000, np.float32), 48_000)
 
@@ -192,8 +194,17 @@ def click_level(samples: np.ndarray[Any, np.dtype[np.float32]]) -> float:
     return float(np.abs(np.fft.irfft(spectrum)).max())
 
 
+def copied(folder: Path, files: list[Path]) -> Path:
+    """The films joined by our own hand."""
+    path = folder / "copied.mp4"
+    seconds = join(files, path)
+    assert ends(path)[1] == pytest.approx(seconds, abs=1e-3)
+    return path
+
+
+@pytest.mark.parametrize("join_by", [joined, copied])
 @pytest.mark.parametrize(("fps", "fragmented"), [(25, False), (25, True), (50, False)])
-def test_chunks_on_the_grid_join_to_the_sample(tmp_path: Path, fps: int, fragmented: bool) -> None:
+def test_chunks_on_the_grid_join_to_the_sample(tmp_path: Path, fps: int, fragmented: bool, join_by: Joiner) -> None:
     canvas, files, sounds, count = Canvas(128, 128, fps), [], [], 0
     for number in range(7):
         frames = grid(fps) * (3 + number)
@@ -201,7 +212,7 @@ def test_chunks_on_the_grid_join_to_the_sample(tmp_path: Path, fps: int, fragmen
         files.append(tmp_path / f"{number}.mp4")
         encode(files[-1], counting(frames, canvas, count), sounds[-1], canvas, fragmented=fragmented)
         count += frames
-    film = joined(tmp_path, files)
+    film = join_by(tmp_path, files)
     assert ends(film) == pytest.approx((count / fps, count / fps), abs=1e-4)
     frames_back = list(read_frames(film))
     assert len(frames_back) == count
@@ -225,15 +236,16 @@ def test_chunks_on_the_grid_join_to_the_sample(tmp_path: Path, fps: int, fragmen
     assert click_level(sound.samples) < 0.003
 
 
+@pytest.mark.parametrize("join_by", [joined, copied])
 @pytest.mark.parametrize("fps", [12, 24, 30, 60])
-def test_chunks_off_the_grid_join_without_drift(tmp_path: Path, fps: int) -> None:
+def test_chunks_off_the_grid_join_without_drift(tmp_path: Path, fps: int, join_by: Joiner) -> None:
     canvas, files, sounds = Canvas(128, 128, fps), [], []
     for number in range(7):
         frames = fps // 2 + 7 * number + 1
         sounds.append(spoken(frames / fps, frequency=300 + 60 * number))
         files.append(tmp_path / f"{number}.mp4")
         encode(files[-1], counting(frames, canvas), sounds[-1], canvas)
-    film = joined(tmp_path, files)
+    film = join_by(tmp_path, files)
     sound = decode(film, max_seconds=60)
     with av.open(str(film)) as container:
         times = [p.pts * float(p.time_base) for p in container.demux(video=0) if p.pts is not None and p.time_base]
@@ -250,6 +262,15 @@ def test_chunks_off_the_grid_join_without_drift(tmp_path: Path, fps: int) -> Non
         picture_start += count
         sound_start += round(piece.seconds * SOUND_RATE)
     assert click_level(sound.samples) < 0.003
+
+
+def test_what_does_not_fit_is_not_joined(tmp_path: Path) -> None:
+    small, large = tmp_path / "small.mp4", tmp_path / "large.mp4"
+    encode(small, counting(8), spoken(0.32), SMALL)
+    encode(large, counting(8, Canvas(256, 256, 25)), spoken(0.32), Canvas(256, 256, 25))
+    for films in ([small, large], []):
+        with pytest.raises(VivavoceError, match="join"):
+            join(films, tmp_path / "film.mp4")
 
 
 class Frames:
