@@ -418,6 +418,64 @@ def test_lists_are_paged_newest_first_and_show_ones_own(play: Play) -> None:
     play(story)
 
 
+def test_several_kinds_are_listed_together(play: Play) -> None:
+    async def story(table: JobTable) -> None:
+        for n, kind in enumerate(("video", "prepare", "chat", "video", "chunks")):
+            await table.add(kind, {"n": n})
+        films, total = await table.list(kind=["video", "chunks"], limit=2)
+        assert ([job.params["n"] for job in films], total) == ([4, 3], 3)
+        assert (await table.list(kind=["video", "chat"], state="running")) == ([], 0)
+        assert (await table.list(kind=["stream"])) == ([], 0)
+
+    play(story)
+
+
+def test_the_owner_removes_what_has_ended(play: Play, clock: Clock) -> None:
+    async def story(table: JobTable) -> None:
+        kept, _ = await table.add("video", {"n": 0}, owner="anna", key="other")
+        queued, _ = await table.add("video", {"n": 1}, owner="anna", key="k", priority=1)
+        with pytest.raises(Conflict, match="is queued; cancel it first"):
+            await table.remove(queued.id, owner="anna")
+        job = await claimed(table)
+        assert job.id == queued.id
+        await table.report(job.id, job.lease, "film", {"id": "x"})
+        with pytest.raises(Conflict, match="is running; cancel it first"):
+            await table.remove(job.id, owner="anna")
+        await table.finish(job.id, job.lease, "failed", error={"code": "internal", "message": "No."})
+        for stranger in ("boris", ""):
+            with pytest.raises(NotFound):
+                await table.remove(job.id, owner=stranger)
+        gone, happened = await table.remove(job.id, owner="anna")
+        assert (gone.id, gone.state) == (job.id, "failed")
+        assert [(e.seq, e.type) for e in happened] == [(1, "state"), (2, "state"), (3, "film"), (4, "state")]
+        for _ in range(2):
+            with pytest.raises(NotFound):
+                await table.remove(job.id, owner="anna")
+        assert await table.events(job.id) == []
+        assert [one.id for one in (await table.list())[0]] == [kept.id]
+        with pytest.raises(LeaseLost):
+            await table.report(job.id, job.lease, "progress", {})
+        _, new = await table.add("video", {"n": 2}, owner="anna", key="k")
+        assert new
+
+    play(story)
+
+
+def test_what_is_owed_a_webhook_is_not_removed(play: Play) -> None:
+    async def story(table: JobTable) -> None:
+        await table.add("video", {}, webhook="https://client.test/hook")
+        job = await claimed(table)
+        await table.finish(job.id, job.lease, "succeeded", result={})
+        with pytest.raises(Conflict, match="still being sent"):
+            await table.remove(job.id)
+        (owed,) = await table.due("w")
+        await table.delivered(owed.id)
+        assert (await table.remove(job.id))[0].id == job.id
+        assert await table.due("w") == []
+
+    play(story)
+
+
 def test_events_have_no_gaps_however_many_report_at_once(play: Play) -> None:
     async def story(table: JobTable) -> None:
         await table.add("video", {})

@@ -55,6 +55,7 @@ class JobTableMachine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.clock = Clock()
         self.rows: dict[str, Row] = {}
+        self.made = 0
         self.given: list[tuple[str, str]] = []
         self.folder = tempfile.TemporaryDirectory()
         self.database = Database(self.fresh_url())
@@ -75,14 +76,14 @@ class JobTableMachine(RuleBasedStateMachine):
     def add(self, kind: str, priority: int) -> None:
         job, new = self.runner.run(self.table.add(kind, {}, priority=priority))
         assert new
-        self.rows[job.id] = Row(kind, priority, len(self.rows))
+        self.rows[job.id] = Row(kind, priority, self.another())
 
     @precondition(lambda self: self.few())
     @rule()
     def begin(self) -> None:
         job = self.runner.run(self.table.begin("chunks", {}, worker="w"))
         until = self.clock.now + LEASE
-        self.rows[job.id] = Row("chunks", 0, len(self.rows), "running", True, 1, job.lease, until)
+        self.rows[job.id] = Row("chunks", 0, self.another(), "running", True, 1, job.lease, until)
         self.given.append((job.id, job.lease))
 
     @rule(kinds=st.sampled_from([{"video"}, {"video", "prepare"}]))
@@ -177,6 +178,21 @@ class JobTableMachine(RuleBasedStateMachine):
             row.seq += not row.asked
             row.asked = True
 
+    @rule(data=st.data())
+    def remove(self, data: st.DataObject) -> None:
+        if not self.rows:
+            return
+        name = data.draw(st.sampled_from(list(self.rows)))
+        try:
+            _, happened = self.runner.run(self.table.remove(name))
+        except Conflict:
+            assert self.rows[name].state in ("queued", "running")
+        else:
+            row = self.rows.pop(name)
+            assert row.state not in ("queued", "running")
+            assert [event.seq for event in happened] == list(range(1, row.seq + 1))
+            assert self.runner.run(self.table.events(name)) == []
+
     @rule(seconds=st.sampled_from([0, 10, 16, 16]))
     def recover(self, seconds: int) -> None:
         self.clock.now += seconds
@@ -200,6 +216,11 @@ class JobTableMachine(RuleBasedStateMachine):
             events = self.runner.run(self.table.events(name))
             assert [event.seq for event in events] == list(range(1, row.seq + 1))
             assert [e.data["state"] for e in events if e.type == "state"][-1] == row.state
+
+    def another(self) -> int:
+        """The number of one more job, counting those that were removed."""
+        self.made += 1
+        return self.made
 
     def few(self) -> bool:
         """Few jobs at a time live through more."""

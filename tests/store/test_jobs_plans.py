@@ -19,6 +19,7 @@ ASKED: dict[str, tuple[Ask, str]] = {
     "forget": (lambda t: t.forget(1.0), "ix_job_expires"),
     "list of an owner": (lambda t: t.list(owner="anna"), "ix_job_owner"),
     "list of all": (lambda t: t.list(), "ix_job_created"),
+    "list of some kinds": (lambda t: t.list(owner="anna", kind=["video", "chat"]), "ix_job_owner"),
     "list of a state": (lambda t: t.list(state="failed"), "ix_job_state"),
     "idempotency key": (lambda t: t.add("video", {}, owner="anna", key="k"), "uq_job_owner_key|autoindex_job_2"),
     "due": (lambda t: t.due("w"), "ix_webhook_delivery_due"),

@@ -240,6 +240,46 @@ def test_history_is_paged_and_filtered(server: Served) -> None:
     assert requests.delete(f"{server.url}/v1/jobs/nothing", timeout=10).status_code == 404
 
 
+def test_several_kinds_make_one_page(server: Served) -> None:
+    post(server, {"text": "A film.", "language": "en"}, Prefer="wait=30")
+    requests.post(f"{server.url}/api/stream_chunks", json={"text": "A chunk.", "language": "en"}, timeout=30)
+    both = requests.get(f"{server.url}/v1/jobs?kind=video&kind=chunks&limit=2", timeout=10).json()
+    assert [job["kind"] for job in both["jobs"]] == ["chunks", "video"]
+    assert requests.get(f"{server.url}/v1/jobs?{'kind=video&' * 21}", timeout=10).status_code == 400
+    assert requests.get(f"{server.url}/v1/jobs?kind={'x' * 41}", timeout=10).status_code == 400
+
+
+def test_a_record_is_removed_with_what_was_made(server: Served) -> None:
+    job = post(server, {"text": TEXT, "language": "en"}, Prefer="wait=30").json()
+    other = post(server, {"text": TEXT, "language": "en"}, Prefer="wait=30").json()
+    record = f"{server.url}/v1/jobs/{job['id']}/record"
+    urls = [value for name, value in job["result"].items() if name.endswith("_url")]
+    assert len(urls) == 4
+    with requests.get(server.url + job["result"]["video_url"], stream=True, timeout=10) as watching:
+        assert requests.delete(record, timeout=10).status_code == 204  # even while it is played
+        assert watching.status_code == 200
+    for url in urls:
+        assert requests.get(server.url + url, timeout=10).status_code == 404
+    assert requests.get(f"{server.url}/v1/jobs/{job['id']}", timeout=10).status_code == 404
+    assert requests.get(f"{server.url}/v1/jobs/{job['id']}/events", timeout=10).status_code == 404
+    assert requests.delete(record, timeout=10).status_code == 404
+    assert requests.get(server.url + other["result"]["video_url"], timeout=10).status_code == 200
+    made = urls[0].rpartition("/")[2].partition(".")[0]
+    assert not list(server.data.rglob(f"{made}.*"))
+
+
+def test_the_record_of_what_runs_stays(server: Served) -> None:
+    job = post(server, {"text": "Hello forever.", "language": "en"}).json()
+    record = f"{server.url}/v1/jobs/{job['id']}/record"
+    answer = requests.delete(record, timeout=10)
+    assert answer.status_code == 409
+    assert "cancel it first" in answer.json()["detail"]
+    assert requests.delete(f"{server.url}/v1/jobs/{job['id']}", timeout=20).json()["state"] == "cancelled"
+    assert requests.delete(record, timeout=10).status_code == 204
+    assert requests.delete(f"{server.url}/v1/jobs/nothing/record", timeout=10).status_code == 404
+    assert server.left() == []
+
+
 def test_owners_do_not_see_each_other(serve: Any) -> None:
     server = serve(server__api_keys=KEYS)
     mine, theirs = {"X-API-Key": "first-key"}, {"X-API-Key": "second-key"}
@@ -252,6 +292,7 @@ def test_owners_do_not_see_each_other(serve: Any) -> None:
         requests.get(url, headers=theirs, timeout=10),
         requests.get(f"{url}/events", headers=theirs, timeout=10),
         requests.delete(url, headers=theirs, timeout=10),
+        requests.delete(f"{url}/record", headers=theirs, timeout=10),
     ):
         assert answer.status_code == 404
     assert requests.get(f"{server.url}/v1/jobs", headers=theirs, timeout=10).json()["total_count"] == 0

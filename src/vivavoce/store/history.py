@@ -1,17 +1,21 @@
 """Reading what jobs were and are, and forgetting them."""
 
+from collections.abc import Collection
 from typing import get_args
 
 from sqlalchemy import ColumnElement, and_, delete, exists, func, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from vivavoce.errors import Conflict
 from vivavoce.nouns import Job, JobEvent, JobState
 from vivavoce.store.queue import missing
 from vivavoce.store.tables import OWED, deliveries, event_of, events, job_of, jobs
 
-__all__ = ["counts", "events_after", "forget", "get", "last_seq", "page", "with_key"]
+__all__ = ["counts", "events_after", "forget", "get", "last_seq", "page", "remove", "with_key"]
 
 _AT_ONCE = 500
+_ALL = 1_000_000
+"""More events than a job has."""
 
 
 async def get(connection: AsyncConnection, id: str, owner: str | None) -> Job:  # noqa: A002
@@ -48,14 +52,16 @@ async def events_after(connection: AsyncConnection, id: str, after: int, limit: 
 async def page(
     connection: AsyncConnection,
     owner: str | None,
-    kind: str | None,
+    kind: str | Collection[str] | None,
     state: JobState | None,
     limit: int,
     offset: int,
 ) -> tuple[list[Job], int]:
     """Newest first, and how many there are in all."""
-    asked = ((jobs.c.owner, owner), (jobs.c.kind, kind), (jobs.c.state, state))
-    wanted: ColumnElement[bool] = and_(true(), *(column == value for column, value in asked if value is not None))
+    kinds = [kind] if isinstance(kind, str) else kind
+    asked = ((jobs.c.owner, owner), (jobs.c.state, state))
+    of_kind = true() if kinds is None else jobs.c.kind.in_(kinds)
+    wanted: ColumnElement[bool] = and_(of_kind, *(column == value for column, value in asked if value is not None))
     total = await connection.scalar(select(func.count()).select_from(jobs).where(wanted)) or 0
     newest = select(jobs).where(wanted).order_by(jobs.c.created.desc(), jobs.c.id.desc()).limit(limit).offset(offset)
     return [job_of(row) for row in (await connection.execute(newest)).mappings()], total
@@ -83,3 +89,24 @@ async def forget(connection: AsyncConnection, before: float) -> list[Job]:
         return []
     gone = await connection.execute(delete(jobs).where(jobs.c.id.in_(ids)).returning(jobs))
     return [job_of(row) for row in gone.mappings()]
+
+
+async def remove(
+    connection: AsyncConnection,
+    id: str,  # noqa: A002
+    owner: str | None,
+) -> tuple[Job, list[JobEvent]]:
+    """Remove one that has ended, with its events; returns both as they were."""
+    whose = true() if owner is None else jobs.c.owner == owner
+    row = (await connection.execute(select(jobs).where(jobs.c.id == id, whose).with_for_update())).mappings().first()
+    if row is None:
+        raise missing()
+    job = job_of(row)
+    if not job.ended:
+        raise Conflict(f"This job is {job.state}; cancel it first, then its record can be removed.")
+    owed = select(deliveries.c.id).where(deliveries.c.job == id, deliveries.c.state == OWED)
+    if await connection.scalar(owed) is not None:
+        raise Conflict("The webhook of this job is still being sent; remove the record when that is over.")
+    happened = await events_after(connection, id, 0, _ALL)
+    await connection.execute(delete(jobs).where(jobs.c.id == id))
+    return job, happened

@@ -235,12 +235,12 @@ class JobTable:
         self,
         *,
         owner: str | None = None,
-        kind: str | None = None,
+        kind: str | Collection[str] | None = None,
         state: JobState | None = None,
         limit: int = 50,
         offset: int = 0,
     ) -> tuple[_Jobs, int]:
-        """Jobs, newest first, and how many there are in all."""
+        """Jobs, of one kind or of several, newest first, and how many there are in all."""
         return await self._database.read(lambda c: history.page(c, owner, kind, state, limit, offset))
 
     async def counts(self) -> dict[JobState, int]:
@@ -253,6 +253,13 @@ class JobTable:
         One whose webhook is still owed stays. Up to 500 at once: call it until none is returned.
         """
         return await self._database.write(lambda c: history.forget(c, before))
+
+    async def remove(self, id: str, *, owner: str | None = None) -> tuple[Job, _Events]:  # noqa: A002
+        """Remove a job that has ended, with its events, and return both; its idempotency key is free again.
+
+        Raises ``Conflict`` for one that has not ended or whose webhook is still owed, ``NotFound``.
+        """
+        return await self._database.write(lambda c: history.remove(c, id, owner))
 
     async def due(self, worker: str, limit: int = 20) -> _Deliveries:
         """Webhooks to send now, handed to this worker alone for a minute."""

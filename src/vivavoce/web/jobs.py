@@ -4,11 +4,12 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Annotated, Any
 
+import structlog
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel, Field
 
-from vivavoce.errors import InvalidInput, NotFound
+from vivavoce.errors import InvalidInput, NotFound, VivavoceError
 from vivavoce.nouns import Job, JobState
 from vivavoce.web.dialects import Problem
 from vivavoce.web.media import MEDIA, media_response
@@ -20,6 +21,7 @@ from vivavoce.web.views import JobOut, event_view, job_view
 __all__ = ["job_events", "job_out", "router"]
 
 router = APIRouter(prefix="/v1", tags=["Native"])
+_log = structlog.get_logger(__name__)
 
 _ALIVE_SECONDS = 15.0
 """A comment goes out when nothing else did: proxies close what is silent."""
@@ -49,7 +51,10 @@ async def job_out(services: Services, job: Job) -> JobOut:
 async def jobs(
     request: Request,
     services: Use,
-    kind: Annotated[str | None, Query(description="`video`, `chunks`, `prepare`, …", max_length=40)] = None,
+    kind: Annotated[
+        list[Annotated[str, Field(max_length=40)]] | None,
+        Query(description="`video`, `chunks`, `prepare`, …; given several times, jobs of any of them", max_length=20),
+    ] = None,
     state: Annotated[JobState | None, Query(description="Only those in this state")] = None,
     limit: Annotated[int, Query(ge=1, le=200, description="Jobs on the page")] = 50,
     offset: Annotated[int, Query(ge=0, le=1_000_000_000, description="Jobs before the page")] = 0,
@@ -73,6 +78,23 @@ async def job(id: str, request: Request, services: Use) -> JobOut:  # noqa: A002
 async def cancel(id: str, request: Request, services: Use) -> JobOut:  # noqa: A002
     """Cancel a job that waits or runs. Its worker is free within a second, and nothing of it is left."""
     return await job_out(services, await services.cancel(id, owner=owner_of(request)))
+
+
+@router.delete(
+    "/jobs/{id}/record",
+    status_code=204,
+    responses=_NO_JOB
+    | {409: {"model": Problem, "description": "It has not ended, or its webhook is still being sent"}},
+)
+async def forget(id: str, request: Request, services: Use) -> Response:  # noqa: A002
+    """Remove a job that has ended from your history, with its results: what was asked for, its films and sounds."""
+    job, happened = await services.jobs.remove(id, owner=owner_of(request))
+    for artifact in {e.data["id"] for e in happened if e.type in ("sound", "film")}:
+        try:
+            await services.artifacts.remove(artifact, even_if_read=True)
+        except VivavoceError as e:  # a bucket out of reach: it goes with age, and nobody is told its address any more
+            _log.warning("a result was not removed", job=job.id, reason=str(e))
+    return Response(status_code=204)
 
 
 @router.get(

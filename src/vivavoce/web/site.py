@@ -60,7 +60,8 @@ def _ways(here: str) -> str:
     """The navigation, as the page at ``here`` shows it."""
     current = {here: ' aria-current="page"'}
     links = (
-        f'    <a href="{path}"{current.get(path, "")} data-t="{key}">{word}</a>' for path, (key, word) in _PLACES.items()
+        f'    <a href="{path}"{current.get(path, "")} data-t="{key}">{word}</a>'
+        for path, (key, word) in _PLACES.items()
     )
     return "\n".join(['<nav aria-label="vivavoce">', *links, "  </nav>"])
 
