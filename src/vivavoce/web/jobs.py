@@ -83,10 +83,11 @@ async def cancel(id: str, request: Request, services: Use) -> JobOut:  # noqa: A
 @router.delete(
     "/jobs/{id}/record",
     status_code=204,
+    response_description="It is gone, and what was made",
     responses=_NO_JOB
     | {409: {"model": Problem, "description": "It has not ended, or its webhook is still being sent"}},
 )
-async def forget(id: str, request: Request, services: Use) -> Response:  # noqa: A002
+async def forget(id: str, request: Request, services: Use) -> None:  # noqa: A002
     """Remove a job that has ended from your history, with its results: what was asked for, its films and sounds."""
     job, happened = await services.jobs.remove(id, owner=owner_of(request))
     for artifact in {e.data["id"] for e in happened if e.type in ("sound", "film")}:
@@ -94,7 +95,6 @@ async def forget(id: str, request: Request, services: Use) -> Response:  # noqa:
             await services.artifacts.remove(artifact, even_if_read=True)
         except VivavoceError as e:  # a bucket out of reach: it goes with age, and nobody is told its address any more
             _log.warning("a result was not removed", job=job.id, reason=str(e))
-    return Response(status_code=204)
 
 
 @router.get(
