@@ -5,7 +5,16 @@ iterator or cancelling a call ends all work of that request, and no half-made fi
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,8 +84,9 @@ class Studio:
         *,
         kind: str = "chunks",
         recording: Path | None = None,
+        noted: Mapping[str, Any] | None = None,
     ) -> AsyncGenerator[Step]:
-        """Say and film the pieces of a text, or a recording in one piece.
+        """Say and film the pieces of a text, or a recording in one piece; ``noted`` are the job's parameters.
 
         ``Said`` and ``Filmed`` of each piece come in order, as soon as they are there, and ``Progress`` in between.
         A film's id can be opened as soon as it is said. Raises ``Overloaded`` at once, and whatever the first failing
@@ -84,9 +94,9 @@ class Studio:
         """
 
         async def produce(put: Put[Step], tell: Callable[[Step], None], entry: Entry) -> None:
-            await self._shoot(scene, texts, recording, entry, put, tell)
+            await self.film(scene, texts, entry, put, tell, recording=recording)
 
-        return self._request(kind, scene.params(pieces=len(texts)), order, produce)
+        return self.request(kind, scene.params(pieces=len(texts)) if noted is None else noted, order, produce)
 
     def stream(
         self, scene: Scene, order: Order | None = None, *, recording: Path | None = None
@@ -96,7 +106,7 @@ class Studio:
         async def produce(put: Put[bytes], _: Callable[[bytes], None], entry: Entry) -> None:
             await self._watch(scene, recording, entry, put)
 
-        return self._request("stream", scene.params(), order, produce)
+        return self.request("stream", scene.params(), order, produce)
 
     async def idle(self, avatar: Avatar, canvas: Canvas, order: Order | None = None) -> str:
         """The id of a film of the avatar listening, to be played in a loop; kept as long as results are."""
@@ -145,6 +155,69 @@ class Studio:
                 entry.result.update(kept(done))
                 return done
 
+    async def request(
+        self,
+        kind: str,
+        params: Mapping[str, Any],
+        order: Order | None,
+        produce: Callable[[Put[T], Callable[[T], None], Entry], Awaitable[None]],
+    ) -> AsyncGenerator[T]:
+        """A job of ``kind``: yield what ``produce`` puts, and what it tells when somebody is listening.
+
+        It runs in an asyncio task of its own: when the reader is cancelled, that task still cleans up to the end.
+        """
+        queue: asyncio.Queue[T | _End] = asyncio.Queue(_UNREAD)
+
+        def tell(item: T) -> None:
+            with suppress(asyncio.QueueFull):
+                queue.put_nowait(item)
+
+        async def run() -> None:
+            error = None
+            try:
+                with self._admitted():
+                    async with self._ledger.entry(kind, params, order or Order()) as entry:
+                        await produce(queue.put, tell, entry)
+            except Exception as e:  # noqa: BLE001 - whatever it is, the reader raises it
+                error = e
+            await queue.put(_End(error))
+
+        task = asyncio.create_task(run())
+        self._requests.add(task)
+        task.add_done_callback(self._requests.discard)
+        try:
+            while not isinstance(item := await queue.get(), _End):
+                yield item
+            if item.error is not None:
+                raise item.error
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def film(
+        self,
+        scene: Scene,
+        texts: Sequence[str] | AsyncIterable[str],
+        entry: Entry,
+        put: Put[Step],
+        tell: Callable[[Progress], None],
+        *,
+        recording: Path | None = None,
+    ) -> None:
+        """Say and film the pieces of a text, which may still be written meanwhile, within a job; see ``Shooting``."""
+        shooting = Shooting(
+            scene,
+            texts,
+            recording,
+            entry,
+            tasks=self._tasks,
+            artifacts=self._artifacts,
+            films=self._films,
+            put=put,
+            tell=tell,
+        )
+        await shooting.run()
+
     @property
     def tasks(self) -> Tasks:
         """For what is no job of its own."""
@@ -178,45 +251,6 @@ class Studio:
 
     # ---- one request
 
-    async def _request(
-        self,
-        kind: str,
-        params: Mapping[str, Any],
-        order: Order | None,
-        produce: Callable[[Put[T], Callable[[T], None], Entry], Awaitable[None]],
-    ) -> AsyncGenerator[T]:
-        """Yield what ``produce`` puts, and what it tells when somebody is listening.
-
-        It runs in an asyncio task of its own: when the reader is cancelled, that task still cleans up to the end.
-        """
-        queue: asyncio.Queue[T | _End] = asyncio.Queue(_UNREAD)
-
-        def tell(item: T) -> None:
-            with suppress(asyncio.QueueFull):
-                queue.put_nowait(item)
-
-        async def run() -> None:
-            error = None
-            try:
-                with self._admitted():
-                    async with self._ledger.entry(kind, params, order or Order()) as entry:
-                        await produce(queue.put, tell, entry)
-            except Exception as e:  # noqa: BLE001 - whatever it is, the reader raises it
-                error = e
-            await queue.put(_End(error))
-
-        task = asyncio.create_task(run())
-        self._requests.add(task)
-        task.add_done_callback(self._requests.discard)
-        try:
-            while not isinstance(item := await queue.get(), _End):
-                yield item
-            if item.error is not None:
-                raise item.error
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-
     @contextmanager
     def _admitted(self) -> Iterator[None]:
         if self._open >= self._config.waiting:
@@ -226,28 +260,6 @@ class Studio:
             yield
         finally:
             self._open -= 1
-
-    async def _shoot(
-        self,
-        scene: Scene,
-        texts: Sequence[str],
-        recording: Path | None,
-        entry: Entry,
-        put: Put[Step],
-        tell: Callable[[Progress], None],
-    ) -> None:
-        shooting = Shooting(
-            scene,
-            texts,
-            recording,
-            entry,
-            tasks=self._tasks,
-            artifacts=self._artifacts,
-            films=self._films,
-            put=put,
-            tell=tell,
-        )
-        await shooting.run()
 
     async def _watch(self, scene: Scene, recording: Path | None, entry: Entry, put: Put[bytes]) -> None:
         """Film the scene, and put its bytes as they come to be."""
@@ -267,7 +279,7 @@ class Studio:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(follow())
-                await self._shoot(scene, [scene.text], recording, entry, hear, lambda _: None)
+                await self.film(scene, [scene.text], entry, hear, lambda _: None, recording=recording)
         except ExceptionGroup as e:  # the reader of a film that failed raises the same
             raise e.exceptions[0] from None
 
@@ -283,7 +295,7 @@ class Studio:
                 words.extend(step.words)
 
         async with self.local(entry.job.params.get("recording"), RECORDING) as recording:
-            await self._shoot(scene, [scene.text], recording, entry, hear, lambda _: None)
+            await self.film(scene, [scene.text], entry, hear, lambda _: None, recording=recording)
         piece = entry.result["pieces"][0]
         if words:
             made = cues(words, spaced=languages.resolve(scene.language).spaced)
