@@ -35,7 +35,7 @@ _ALL = 1_000_000
 class Upkeep:
     """``retention`` are the seconds that results are kept; ``high_water`` how full the disk may be (``sweep``).
 
-    ``files`` sweeps what clients keep by name, and returns how many went.
+    ``files`` sweeps what clients keep by name, ``talks`` conversations that are over; both return how many went.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Upkeep:
         retention: float,
         high_water: float,
         files: Callable[[], int] = lambda: 0,
+        talks: Callable[[], int] = lambda: 0,
     ) -> None:
         self._jobs = jobs
         self._artifacts = artifacts
@@ -56,6 +57,7 @@ class Upkeep:
         self._retention = retention
         self._high_water = high_water
         self._files = files
+        self._talks = talks
         self._ending = asyncio.Event()
         self._keeping: list[asyncio.Task[None]] = []
 
@@ -83,6 +85,7 @@ class Upkeep:
         wanted = await self._uploads_in_use()
         # A server that died between taking an upload and its job, or before it cleared up, leaves uploads of nobody's.
         forgotten = await asyncio.to_thread(self._files)
+        forgotten += await asyncio.to_thread(self._talks)
         forgotten += await self._artifacts.sweep(_NOBODYS_SECONDS, keep=wanted, only=(RECORDING, SOURCE))
         return forgotten + await self._artifacts.sweep(self._retention, keep=wanted, high_water=self._high_water)
 

@@ -13,6 +13,7 @@ from vivavoce.settings import Settings
 from vivavoce.web import (
     audio,
     avatars,
+    chat,
     chunks,
     dialects,
     jobs,
@@ -91,7 +92,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         expose_headers=_EXPOSED,
     )
     families = (chunks, lipsync, audio, speakers, listening, studio)
-    native = (avatars, lists, jobs, videos, transcriptions, realtime, workers)
+    native = (avatars, lists, jobs, videos, chat, transcriptions, realtime, workers)
     for room in (*families, *native, site):
         app.include_router(room.router)
     app.mount("/ui", site.assets())

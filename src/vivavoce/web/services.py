@@ -17,18 +17,21 @@ from vivavoce.settings import Settings
 from vivavoce.store.artifacts import ArtifactStore
 from vivavoce.store.avatars import AvatarLibrary
 from vivavoce.store.bucket import bucket_at
+from vivavoce.store.conversations import ConversationStore
 from vivavoce.store.database import Database
 from vivavoce.store.files import FileStore
 from vivavoce.store.jobs import JobTable
 from vivavoce.store.remains import process_name
 from vivavoce.store.speakers import SpeakerStore
 from vivavoce.studio.addresses import Gate
+from vivavoce.studio.chatting import Chatting
 from vivavoce.studio.crew import performer
 from vivavoce.studio.dispatch import Dispatcher
 from vivavoce.studio.films import Films
 from vivavoce.studio.hearing import Hearing
 from vivavoce.studio.ledger import Ledger
 from vivavoce.studio.listeners import Listeners
+from vivavoce.studio.replies import Replies
 from vivavoce.studio.scene import Stager, builtin_avatars
 from vivavoce.studio.service import DETACHED, REMOTE, UPLOADS, Studio
 from vivavoce.studio.spoken import Manner
@@ -58,6 +61,13 @@ class Services:
         self.stager = Stager(config, Registry(), self.avatars)
         self.files = FileStore(config.data_dir / "files")
         self.machine = MachineMeter(config.data_dir)
+        chats = settings.chats
+        self.talks = ConversationStore(
+            config.data_dir / "conversations",
+            turns=chats.history_turns,
+            tokens=chats.history_tokens,
+            seconds=chats.session_seconds,
+        )
         self.films = Films()
         self._database = Database(held.database_url(config.data_dir))
         self.jobs = JobTable(self._database)
@@ -82,12 +92,22 @@ class Services:
             retention=settings.retention_seconds,
             high_water=held.high_water,
             files=partial(self.files.sweep, settings.retention_seconds, settings.audio.files_bytes),
+            talks=self.talks.sweep,
         )
         workers = settings.work.workers
         self._executor = LocalExecutor(partial(performer, config), workers, Studio.most_tasks(config, workers))
         self.studio = Studio(config, self._executor, self.artifacts, self.films, self._ledger)
         self.speakers = SpeakerStore(config.data_dir / "speakers")
         self.hearing = Hearing(config, Registry(), self.studio)
+        self.replies = Replies(
+            config.chat_options,
+            self.talks,
+            engine=config.chat,
+            system=config.chat_system,
+            limits=config.chat_limits,
+            most=config.waiting,
+        )
+        self.chatting = Chatting(self.studio, self.artifacts, self.replies)
         audio = settings.audio
         self.listeners = Listeners(
             self.hearing.hear,
@@ -124,6 +144,7 @@ class Services:
         await self._dispatcher.rest()
         await self.hearing.close()
         await self.studio.close()
+        await asyncio.to_thread(self.replies.close)
         await self._ledger.close()
         await self._dispatcher.close()
         await self._executor.close()
