@@ -1,7 +1,9 @@
 // What the pages say, in five languages. A text missing in one is shown in English.
 
 import { AVATAR_WORDS } from "/ui/words-avatars.js";
+import { CHAT_WORDS } from "/ui/words-chat.js";
 import { MICROPHONE_WORDS } from "/ui/words-microphone.js";
+import { STATUS_WORDS } from "/ui/words-status.js";
 
 export const TONGUES = { en: "English", ru: "Русский", kk: "Қазақша", ko: "한국어", zh: "中文" };
 
@@ -233,6 +235,6 @@ export const WORDS = {
   },
 };
 
-for (const more of [AVATAR_WORDS, MICROPHONE_WORDS]) {
+for (const more of [AVATAR_WORDS, CHAT_WORDS, MICROPHONE_WORDS, STATUS_WORDS]) {
   for (const [tongue, words] of Object.entries(more)) Object.assign(WORDS[tongue], words);
 }
