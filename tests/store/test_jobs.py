@@ -426,6 +426,8 @@ def test_several_kinds_are_listed_together(play: Play) -> None:
         assert ([job.params["n"] for job in films], total) == ([4, 3], 3)
         assert (await table.list(kind=["video", "chat"], state="running")) == ([], 0)
         assert (await table.list(kind=["stream"])) == ([], 0)
+        others, total = await table.list(without=["video", "chunks"])
+        assert ([job.kind for job in others], total) == (["chat", "prepare"], 2)
 
     play(story)
 

@@ -245,6 +245,8 @@ def test_several_kinds_make_one_page(server: Served) -> None:
     requests.post(f"{server.url}/api/stream_chunks", json={"text": "A chunk.", "language": "en"}, timeout=30)
     both = requests.get(f"{server.url}/v1/jobs?kind=video&kind=chunks&limit=2", timeout=10).json()
     assert [job["kind"] for job in both["jobs"]] == ["chunks", "video"]
+    rest = requests.get(f"{server.url}/v1/jobs?without=chunks&limit=1", timeout=10).json()
+    assert rest["jobs"][0]["id"] == both["jobs"][1]["id"]
     assert requests.get(f"{server.url}/v1/jobs?{'kind=video&' * 21}", timeout=10).status_code == 400
     assert requests.get(f"{server.url}/v1/jobs?kind={'x' * 41}", timeout=10).status_code == 400
 

@@ -56,11 +56,14 @@ async def page(
     state: JobState | None,
     limit: int,
     offset: int,
+    without: Collection[str] = (),
 ) -> tuple[list[Job], int]:
     """Newest first, and how many there are in all."""
     kinds = [kind] if isinstance(kind, str) else kind
     asked = ((jobs.c.owner, owner), (jobs.c.state, state))
-    of_kind = true() if kinds is None else jobs.c.kind.in_(kinds)
+    of_kind = and_(
+        true() if kinds is None else jobs.c.kind.in_(kinds), jobs.c.kind.not_in(without) if without else true()
+    )
     wanted: ColumnElement[bool] = and_(of_kind, *(column == value for column, value in asked if value is not None))
     total = await connection.scalar(select(func.count()).select_from(jobs).where(wanted)) or 0
     newest = select(jobs).where(wanted).order_by(jobs.c.created.desc(), jobs.c.id.desc()).limit(limit).offset(offset)

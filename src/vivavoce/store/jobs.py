@@ -236,12 +236,13 @@ class JobTable:
         *,
         owner: str | None = None,
         kind: str | Collection[str] | None = None,
+        without: Collection[str] = (),
         state: JobState | None = None,
         limit: int = 50,
         offset: int = 0,
     ) -> tuple[_Jobs, int]:
-        """Jobs, of one kind or of several, newest first, and how many there are in all."""
-        return await self._database.read(lambda c: history.page(c, owner, kind, state, limit, offset))
+        """Jobs, of one kind, of several, or of all ``without`` some, newest first; and how many there are in all."""
+        return await self._database.read(lambda c: history.page(c, owner, kind, state, limit, offset, without))
 
     async def counts(self) -> dict[JobState, int]:
         """How many jobs are in each state, every state named."""

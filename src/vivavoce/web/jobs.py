@@ -1,6 +1,6 @@
 """``/v1/jobs``: what was asked for, how far it is, and what came of it; and ``/v1/media``, where results lie."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import suppress
 from typing import Annotated, Any
 
@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel, Field
 
 from vivavoce.errors import InvalidInput, NotFound, VivavoceError
-from vivavoce.nouns import Job, JobState
+from vivavoce.nouns import Job, JobEvent, JobState
 from vivavoce.web.dialects import Problem
 from vivavoce.web.media import MEDIA, media_response
 from vivavoce.web.progressive import film_response
@@ -23,6 +23,7 @@ __all__ = ["job_events", "job_out", "router"]
 router = APIRouter(prefix="/v1", tags=["Native"])
 _log = structlog.get_logger(__name__)
 
+_Kinds = list[Annotated[str, Field(max_length=40)]] | None
 _ALIVE_SECONDS = 15.0
 """A comment goes out when nothing else did: proxies close what is silent."""
 _NO_JOB: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "No such job, or not yours"}}
@@ -52,15 +53,17 @@ async def jobs(
     request: Request,
     services: Use,
     kind: Annotated[
-        list[Annotated[str, Field(max_length=40)]] | None,
-        Query(description="`video`, `chunks`, `prepare`, …; given several times, jobs of any of them", max_length=20),
+        _Kinds, Query(description="`video`, `chunks`, `prepare`, …; given several times, any of them", max_length=20)
     ] = None,
+    without: Annotated[_Kinds, Query(description="Kinds that are left out", max_length=20)] = None,
     state: Annotated[JobState | None, Query(description="Only those in this state")] = None,
     limit: Annotated[int, Query(ge=1, le=200, description="Jobs on the page")] = 50,
     offset: Annotated[int, Query(ge=0, le=1_000_000_000, description="Jobs before the page")] = 0,
 ) -> JobsOut:
     """Your jobs, newest first."""
-    found, total = await services.jobs.list(owner=owner_of(request), kind=kind, state=state, limit=limit, offset=offset)
+    found, total = await services.jobs.list(
+        owner=owner_of(request), kind=kind, without=without or (), state=state, limit=limit, offset=offset
+    )
     return JobsOut(jobs=[await job_out(services, job) for job in found], total_count=total)
 
 
@@ -90,11 +93,19 @@ async def cancel(id: str, request: Request, services: Use) -> JobOut:  # noqa: A
 async def forget(id: str, request: Request, services: Use) -> None:  # noqa: A002
     """Remove a job that has ended from your history, with its results: what was asked for, its films and sounds."""
     job, happened = await services.jobs.remove(id, owner=owner_of(request))
-    for artifact in {e.data["id"] for e in happened if e.type in ("sound", "film")}:
+    for artifact in _made(job, happened):
         try:
             await services.artifacts.remove(artifact, even_if_read=True)
         except VivavoceError as e:  # a bucket out of reach: it goes with age, and nobody is told its address any more
             _log.warning("a result was not removed", job=job.id, reason=str(e))
+
+
+def _made(job: Job, happened: Iterable[JobEvent]) -> set[str]:
+    """Ids of the results that are the job's own; the film of an avatar at rest is everybody's."""
+    ids = {str(e.data["id"]) for e in happened if e.type in ("sound", "film")}
+    if job.kind != "idle":
+        ids |= {str(value) for name, value in (job.result or {}).items() if name in ("film", "id")}
+    return ids
 
 
 @router.get(
