@@ -2,6 +2,7 @@
 
 import io
 import threading
+import wave
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from vivavoce.errors import InvalidInput, NotFound, TooLarge
 from vivavoce.media.audio import write_wav
+from vivavoce.media.synthetic import is_marked
 from vivavoce.nouns import Audio, Avatar, Canvas, Frame, Speech
 from vivavoce.registry import Registry
 from vivavoce.store.avatars import AvatarLibrary
@@ -65,7 +67,9 @@ def test_said_and_rendered_is_a_film_with_sound(stage: Stage, scene: Scene, tmp_
         pictures = [f.to_ndarray(format="rgb24").astype(int) for f in read.decode(video=0)]
     assert len(pictures) == done["frames"]
     assert max(np.abs(a - pictures[0]).max() for a in pictures) > 40  # somebody moves
-    assert sound.stat().st_size == pytest.approx(done["seconds"] * 32000 + 44, abs=4)
+    with wave.open(str(sound)) as heard:
+        assert heard.getnframes() == pytest.approx(done["seconds"] * 16000, abs=2)
+    assert is_marked(sound)
 
 
 def test_film_reports_how_far_it_is(stage: Stage, scene: Scene, tmp_path: Path) -> None:
@@ -146,8 +150,10 @@ def test_a_recording_is_played_with_and_without_its_words(
     samples = np.frombuffer(said["samples"], "<f4")
     write_wav(tmp_path / "in.wav", Audio(samples, said["rate"]))
     for known in (scene, stager.scene("", recorded=True)):
-        done = play(stage, "film", known, recording=tmp_path / "in.wav", video=tmp_path / "out.mp4")
+        sound = tmp_path / "out.wav"
+        done = play(stage, "film", known, recording=tmp_path / "in.wav", video=tmp_path / "out.mp4", audio=sound)
         assert done["seconds"] == pytest.approx(len(samples) / said["rate"], abs=0.33)
+        assert not is_marked(sound), "nobody but the speaker made this sound"
 
 
 @pytest.mark.parametrize("samples", [np.zeros(16000, np.float32), np.zeros(0, np.float32)])
@@ -175,6 +181,10 @@ def test_describe_names_voices_and_device(stage: Stage, config: StudioConfig) ->
     offered = {v["engine"]: v for v in last.result["voices"]}
     assert {"ru", "kk", "en", "ko", "zh"} <= set(offered["espeak"]["languages"])
     assert (last.result["device"], last.result["loaded"]) == ("cpu", True)
+    cloners = {c["engine"]: c for c in last.result["cloners"]}
+    assert {"world", "http", "elevenlabs"} <= set(cloners)
+    assert not cloners["http"]["available"]
+    assert "VIVAVOCE_CLONES__HTTP__URL" in cloners["http"]["missing"]
 
 
 @pytest.mark.parametrize(

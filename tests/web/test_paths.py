@@ -1,4 +1,4 @@
-"""A path is worth its name where the rest is one of our folders, whatever way it is written; any other is worth nothing."""
+"""A path is worth its name where the rest is one of our folders, however it is written; any other is worth nothing."""
 
 from pathlib import Path
 

@@ -106,11 +106,9 @@ class VoiceStore:
         id_ = _checked(id_)
         _check_sounds(recordings)
         place = self._place(owner)
-        taken = Conflict(f"There is a voice {id_!r} already; remove it first, or choose another id.")
         place.mkdir(parents=True, exist_ok=True)
         self._clear(place)
-        if (place / _digest(id_)).exists():
-            raise taken
+        self.check(owner, id_)
         if len(_folders(place)) >= _MOST_VOICES:
             raise Conflict(f"There are {_MOST_VOICES} voices already; remove one first.")
         with _hidden(place) as folder:
@@ -125,8 +123,18 @@ class VoiceStore:
             except OSError as error:  # somebody was faster: a folder with content is never replaced
                 if forget is not None:
                     forget(folder / _LEARNT)
-                raise taken from error
+                raise _taken(id_) from error
         return self.get(owner, id_)
+
+    def check(self, owner: str, id_: str) -> None:
+        """Whether a voice may be added by that id. Raises ``InvalidInput`` when it is malformed, ``Conflict``."""
+        id_ = _checked(id_)
+        if self.has(owner, id_):
+            raise _taken(id_)
+
+    def has(self, owner: str, id_: str) -> bool:
+        """Whether there is a voice of that id, whole or damaged."""
+        return (self._place(owner) / _digest(unicodedata.normalize("NFC", id_).strip())).exists()
 
     def get(self, owner: str, id_: str) -> StoredVoice:
         """A voice by id. Raises ``NotFound``, in the same way for what is no id at all, and when it is damaged."""
@@ -216,6 +224,10 @@ def _checked(id_: str) -> str:
             "or a digit."
         )
     return composed
+
+
+def _taken(id_: str) -> Conflict:
+    return Conflict(f"There is a voice {id_!r} already; remove it first, or choose another id.")
 
 
 def _is_id(composed: str) -> bool:

@@ -5,13 +5,16 @@ Kinds of task, each with built-in types as parameters and as result:
 =========  ======================================================================  ==================================
 kind       parameters (beside those of ``Scene.params``)                           result
 =========  ======================================================================  ==================================
-describe   none                                                                    ``voices``, ``device``, ``loaded``
-say        maybe ``audio`` (path to write), ``recording`` (path)                   ``speech`` (plain), ``frames``,
+describe   none                                                                    ``voices``, ``cloners``, ``device``,
+                                                                                   ``loaded``
+say        maybe ``audio`` (path to write), ``recording`` (path), ``owner``        ``speech`` (plain), ``frames``,
                                                                                    ``words``
+speech     ``text``, ``language``, ``voice_engine``, ``voice``, ``audio`` (path),  ``seconds``, ``words``
+           ``format``, maybe ``owner``; no scene
 render     ``speech``, ``start_frame``, ``video``, ``audio`` (paths to write);     ``frames``, ``seconds``
            maybe ``growing``
 film       ``video``; maybe ``audio``, ``growing`` (paths to write),               ``frames``, ``seconds``
-           ``recording`` (path)
+           ``recording`` (path), ``owner``
 idle       ``avatar``, ``face_engine``, ``canvas``, ``video`` (path to write)      ``frames``, ``seconds``
 check      ``source`` (path)                                                       see ``studio.inspection``
 prepare    ``source`` (path), ``name``, ``face_engine``, maybe ``job`` (id),       ``name``, ``kind``, ``warnings``,
@@ -20,7 +23,8 @@ prepare    ``source`` (path), ``name``, ``face_engine``, maybe ``job`` (id),    
 
 With ``growing`` the film can be watched at that path while it is made; ``Grown`` tells how far. At the end ``video`` is
 there too, and ``growing`` is the caller's to remove; work that fails or is cancelled leaves neither. A ``frame_skip``
-other than 1 is handed to the face engine.
+other than 1 is handed to the face engine. The ``owner`` is whose voices of people can speak. Sound that a voice made is
+marked as synthetic (``media.synthetic``), and so is every film; the sound of a recording is not.
 """
 
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -35,19 +39,22 @@ import structlog
 
 from vivavoce.errors import EngineUnavailable, InvalidInput, NotFound, VivavoceError
 from vivavoce.face.locate import FaceLocator
-from vivavoce.media import audio, video
+from vivavoce.media import audio, formats, video
+from vivavoce.media.synthetic import mark_wav
 from vivavoce.models import ModelStore
 from vivavoce.nouns import Audio, Canvas, Frame, Speech
 from vivavoce.ports import Idler
 from vivavoce.registry import Registry
 from vivavoce.store.avatars import AvatarLibrary
+from vivavoce.store.voices import VoiceStore
 from vivavoce.studio import speech as speeches
 from vivavoce.studio.audition import Audition
+from vivavoce.studio.cloning import Cloning
 from vivavoce.studio.config import StudioConfig
 from vivavoce.studio.equipment import engine_options
 from vivavoce.studio.inspection import inspect
 from vivavoce.studio.making import completed, noted, preparation
-from vivavoce.studio.scene import builtin_avatars
+from vivavoce.studio.scene import CLONE, builtin_avatars
 from vivavoce.studio.thread import Prompter, events_of
 from vivavoce.studio.voicing import Voicing
 from vivavoce.text import alignment
@@ -67,7 +74,9 @@ class Stage:
     def __init__(self, config: StudioConfig) -> None:
         self._config = config
         self._registry = Registry(engine_options(config))
-        self._voicing = Voicing(self._registry, fallback=config.voice_fallback)
+        people = VoiceStore(config.voices)
+        self._voicing = Voicing(self._registry, people, fallback=config.voice_fallback)
+        self._cloning = Cloning(self._registry, people)
         self._audition = Audition(config, self._registry)
         self._avatars = AvatarLibrary(config.avatars, builtin_avatars())
         self._locator: FaceLocator | None = None
@@ -76,12 +85,14 @@ class Stage:
         self._works: dict[str, Callable[[Mapping[str, Any], Prompter], dict[str, Any]]] = {
             "describe": self._describe,
             "say": self._say,
+            "speech": self._speech,
             "render": self._render,
             "film": self._film,
             "idle": self._idle,
             "check": self._check,
             "prepare": self._prepare,
             **self._audition.works,
+            **self._cloning.works,
         }
 
     def __call__(self, task: Task) -> Iterator[Event]:
@@ -104,11 +115,12 @@ class Stage:
         """Load the default engines and avatar, so that the first request does not wait for them."""
         config = self._config
         try:
-            voice = self._registry.get("voice", config.voice_engine)
-            if voice.traits.network:  # each of its words may cost money; the embedded voice finds their sounds
+            engine, _, name = config.voice.rpartition("/")
+            voice = None if engine == CLONE else self._registry.get("voice", engine or config.voice_engine)
+            if voice is None or voice.traits.network:  # each of its words may cost money; the embedded voice helps it
                 self._voicing.reference("1", config.language)
             else:
-                for _ in voice.synthesize("1", language=config.language, voice=config.voice):
+                for _ in voice.synthesize("1", language=config.language, voice=name):
                     pass
             avatar = self._avatars.get(config.avatar)
             still = Speech("", config.language, Audio(np.zeros(1600, np.float32), 16000))
@@ -138,14 +150,20 @@ class Stage:
                 }
             )
         device = self._registry.get("face", self._config.face_engine).traits.device if self._loaded else "cpu"
-        return {"voices": voices, "device": device, "loaded": self._loaded}
+        return {"voices": voices, "cloners": self._cloning.offer(), "device": device, "loaded": self._loaded}
 
     def _say(self, params: Mapping[str, Any], prompter: Prompter) -> dict[str, Any]:
         spoken = self._spoken(params, prompter)
         if params.get("audio"):
-            audio.write_wav(Path(params["audio"]), spoken.audio)
+            _write_sound(params, spoken.audio)
         frames = Canvas(*params["canvas"]).frames(spoken.audio.seconds)
         return {"speech": speeches.to_plain(spoken), "frames": frames, "words": speeches.words(spoken)}
+
+    def _speech(self, params: Mapping[str, Any], prompter: Prompter) -> dict[str, Any]:
+        prompter.report(0.0, "voice")
+        said = self._voicing.speak(params, prompter, complete=False)
+        formats.write(Path(params["audio"]), said.audio, params["format"])
+        return {"seconds": round(said.audio.seconds, 3), "words": speeches.words(said)}
 
     def _render(self, params: Mapping[str, Any], prompter: Prompter) -> dict[str, Any]:
         return self._shot(params, speeches.from_plain(params["speech"]), prompter)
@@ -224,7 +242,7 @@ class Stage:
     def _shot(self, params: Mapping[str, Any], spoken: Speech, prompter: Prompter) -> dict[str, Any]:
         canvas = Canvas(*params["canvas"])
         if params.get("audio"):
-            audio.write_wav(Path(params["audio"]), spoken.audio)
+            _write_sound(params, spoken.audio)
         frames = self._frames(params, spoken, canvas, prompter)
         growing = Path(params["growing"]) if params.get("growing") else None
         target = Path(params["video"])
@@ -251,3 +269,11 @@ class Stage:
         finally:
             if isinstance(frames, Generator):  # the port promises an iterator; most are generators
                 frames.close()
+
+
+def _write_sound(params: Mapping[str, Any], sound: Audio) -> None:
+    """The sound of a film; marked as synthetic unless somebody said it."""
+    target = Path(params["audio"])
+    audio.write_wav(target, sound)
+    if not params.get("recording"):
+        mark_wav(target)

@@ -12,11 +12,15 @@ from vivavoce.errors import InvalidInput, TooLarge
 from vivavoce.nouns import Canvas
 from vivavoce.registry import Registry
 from vivavoce.store.avatars import AvatarLibrary
+from vivavoce.store.voices import VoiceStore
 from vivavoce.studio.config import StudioConfig
 from vivavoce.studio.sizes import canvas_of
 from vivavoce.text import languages
 
-__all__ = ["Scene", "Stager"]
+__all__ = ["CLONE", "Scene", "Stager"]
+
+CLONE = "clone"
+"""In the place of a voice engine: the voice is that of somebody who was recorded."""
 
 _MOST_SKIP = 4
 
@@ -63,6 +67,7 @@ class Stager:
         self._config = config
         self._registry = registry
         self._avatars = avatars
+        self._voices = VoiceStore(config.voices)
 
     def scene(
         self,
@@ -76,17 +81,16 @@ class Stager:
         fps: int | None = None,
         frame_skip: int = 1,
         recorded: bool = False,
+        owner: str = "",
     ) -> Scene:
         """A scene of what a caller asks for; ``None`` is the default of the settings.
 
-        ``voice`` is an id, or ``ENGINE/ID`` for a voice of another engine; ``engine`` is the face engine, which must
-        be the one that made the avatar; with ``recorded`` the sound is given and the text may be empty.
+        ``voice`` is an id, ``ENGINE/ID`` for a voice of another engine, or ``clone/ID`` for one of the people whom
+        ``owner`` has enrolled, whose own language is then the default; ``engine`` is the face engine, which must be the
+        one that made the avatar; with ``recorded`` the sound is given and the text may be empty.
         Raises ``InvalidInput``, ``TooLarge``, ``NotFound``.
         """
-        known = languages.resolve(self._config.language if language is None else language)
-        if not (recorded and not text.strip()):
-            self._check_text(text, known)
-        voice_engine, name = self._voice(self._config.voice if voice is None else voice)
+        spoken = self.spoken(text, language=language, voice=voice, recorded=recorded, owner=owner)
         found = self._avatars.get(self._config.avatar if avatar is None else avatar)
         if engine is not None and engine != found.engine:
             self._check_engine("face engine", engine, self._registry.names("face"))
@@ -96,7 +100,23 @@ class Stager:
         if not 1 <= frame_skip <= _MOST_SKIP:
             raise InvalidInput(f"frame_skip must be a whole number from 1 to {_MOST_SKIP}.")
         canvas = self._canvas(size, fps)
-        return Scene(text.strip(), known.code, voice_engine, name, found.name, found.engine, canvas, frame_skip)
+        return Scene(*spoken, found.name, found.engine, canvas, frame_skip)
+
+    def spoken(
+        self,
+        text: str,
+        *,
+        language: str | None = None,
+        voice: str | None = None,
+        recorded: bool = False,
+        owner: str = "",
+    ) -> tuple[str, str, str, str]:
+        """What of a scene is heard: text, language, engine and id of the voice; see ``scene``."""
+        engine, name, own = self._voice(self._config.voice if voice is None else voice, owner)
+        known = languages.resolve(own or self._config.language if language is None else language)
+        if not (recorded and not text.strip()):
+            self._check_text(text, known)
+        return text.strip(), known.code, engine, name
 
     def _check_text(self, text: str, language: languages.Language) -> None:
         length = len(text.strip())
@@ -107,12 +127,16 @@ class Stager:
             )
         languages.check_speakable(text, language)
 
-    def _voice(self, voice: str) -> tuple[str, str]:
+    def _voice(self, voice: str, owner: str) -> tuple[str, str, str]:
+        """Engine, id, and the language that a person was enrolled with."""
         engine, slash, name = voice.partition("/")
         if not slash:
-            return self._config.voice_engine, voice
+            return self._config.voice_engine, voice, ""
+        if engine == CLONE:
+            found = self._voices.get(owner, name)
+            return engine, found.id, found.language
         self._check_engine("voice engine", engine, self._registry.names("voice"))
-        return engine, name
+        return engine, name, ""
 
     @staticmethod
     def _check_engine(kind: str, name: str, installed: Sequence[str]) -> None:

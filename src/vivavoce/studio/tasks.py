@@ -16,6 +16,10 @@ __all__ = ["Executor", "Tasks"]
 
 _CHECK_SECONDS = 120.0
 """A picture takes under 2, a video a few; the first one waits until the nets have been fetched."""
+_CLONE_SECONDS = 180.0
+"""For one text, where no cloner of the settings may take longer; the embedded one makes 4 s of sound in one."""
+_ENROL_SECONDS = 300.0
+"""The embedded cloner takes a third of the time that speech lasts, a service some seconds."""
 _HEAR_SECONDS = 60.0
 """A live piece takes under a second; the first one waits until the recogniser is loaded."""
 _WATCHED = frozenset({"face", "enhance", "transcribe", "embed", "convert"})
@@ -92,8 +96,15 @@ class Tasks:
         """Seconds that a stage may take."""
         config = self._config
         limits = {"voice": config.voice_seconds + _GRACE, "face": config.face_seconds, "prepare": config.face_seconds}
-        limits |= {"check": _CHECK_SECONDS, "hear": _HEAR_SECONDS}
+        limits |= {"check": _CHECK_SECONDS, "hear": _HEAR_SECONDS, "enrol": _ENROL_SECONDS}
+        limits |= {"clone": self._clone_seconds + _GRACE}
         return limits.get(stage, inf)
+
+    @property
+    def _clone_seconds(self) -> float:
+        """What a cloner may take for one text: its own limit passes first, and says what to do."""
+        own = (float(options.get("seconds_limit", 0)) for options in self._config.clone_options.values())
+        return max(_CLONE_SECONDS, self._config.voice_seconds, *own)
 
     def _quiet(self, stage: str) -> float:
         """Seconds that a stage may be without a sign of life."""
@@ -103,6 +114,12 @@ class Tasks:
         if stage == "voice":
             limit = self._config.voice_seconds
             return f"The voice needed more than {limit:g} seconds; send a shorter text or try again."
+        if stage == "clone":
+            return f"The voice needed more than {self._clone_seconds:g} seconds; send a shorter text or try again."
+        if stage == "enrol":
+            return (
+                f"Learning the voice took more than {_ENROL_SECONDS:g} seconds; send shorter recordings or try again."
+            )
         if stage == "check":
             return f"Looking at the file took more than {_CHECK_SECONDS:g} seconds; send a smaller one."
         if stage == "hear":

@@ -5,19 +5,24 @@ ends at its next report.
 """
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from queue import Full, Queue
 from threading import Event as Flag
 from threading import Thread
-from typing import Any
+from typing import Any, TypeVar
 
 from vivavoce.errors import Cancelled
 from vivavoce.work.events import Data, Done, Event, Grown, Progress
 
-__all__ = ["Prompter", "events_of"]
+__all__ = ["Prompter", "attended", "events_of"]
+
+T = TypeVar("T")
 
 WAITING = 16
 """Events that may wait for their reader: beyond that the work pauses."""
+BEAT = 0.2
+"""Seconds between two signs of life while something is silent: a cancel is heard with the next."""
 
 
 class Prompter:
@@ -81,3 +86,23 @@ def events_of(work: Callable[[Prompter], dict[str, Any]]) -> Iterator[Event]:
         yield from prompter.events()
     finally:
         thread.join()
+
+
+def attended(work: Callable[[], T], tell: Callable[[], object]) -> T:
+    """The result of ``work``, done in a thread of its own while ``tell`` is called again and again.
+
+    What ``tell`` raises (``Prompter.report``: a cancel) is raised at once. Then nobody waits for the work any more: it
+    goes to its end unheard, for a thread cannot be stopped.
+    """
+    done: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as e:  # noqa: BLE001 - it is raised again in the thread that waits
+            done.set_exception(e)
+
+    Thread(target=run, name="attended", daemon=True).start()
+    while not wait((done,), BEAT).done:
+        tell()
+    return done.result()

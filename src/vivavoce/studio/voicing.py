@@ -4,9 +4,9 @@ Few voices tell their phonemes. Where one does not, the embedded voice says the 
 when the other says them: between the words where those have times, else by their likeness to the sound.
 """
 
-from collections.abc import Generator, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import structlog
@@ -14,36 +14,40 @@ import structlog
 from vivavoce.errors import Cancelled, InvalidInput, Overloaded, VivavoceError
 from vivavoce.nouns import Speech
 from vivavoce.registry import Registry
+from vivavoce.store.voices import VoiceStore
 from vivavoce.studio import speech as speeches
-from vivavoce.studio.thread import Prompter
+from vivavoce.studio.cloning import cloner_of
+from vivavoce.studio.scene import CLONE
+from vivavoce.studio.thread import Prompter, attended
 from vivavoce.text import alignment
 
 __all__ = ["Voicing"]
 
 _EMBEDDED = "espeak"
-_BEAT = 0.2
-"""Seconds between two signs of life while a service is silent: a cancel is heard with the next."""
 
 _log = structlog.get_logger(__name__)
 
 
 class Voicing:
-    """Speaks with the voices of a registry."""
+    """Speaks with the voices of a registry, and with those of people in a store."""
 
-    def __init__(self, registry: Registry, *, fallback: bool) -> None:
+    def __init__(self, registry: Registry, voices: VoiceStore, *, fallback: bool) -> None:
         """``fallback``: whether the embedded voice may speak when another one fails."""
         self._registry = registry
+        self._voices = voices
         self._fallback = fallback
 
-    def speak(self, params: Mapping[str, Any], prompter: Prompter) -> Speech:
-        """The text of a task in the voice of the task, with phonemes where they can be found.
+    def speak(self, params: Mapping[str, Any], prompter: Prompter, *, complete: bool = True) -> Speech:
+        """The text of a task in the voice of the task; ``complete`` finds phonemes where the voice tells none.
 
-        When another voice stands in, the note ``voice_fallback`` says why. Raises what the voice raises, and
-        ``Cancelled`` within a fraction of a second, also while a service is silent.
+        The voice ``clone/ID`` is one of the task's ``owner``. When another voice stands in, the note ``voice_fallback``
+        says why. Raises what the voice raises, ``NotFound`` for a person's voice that is gone, and ``Cancelled`` within
+        a fraction of a second, also while a service is silent.
         """
         text, language, name = params["text"], params["language"], params["voice_engine"]
         try:
-            return speeches.joined(self._parts(text, language, name, params["voice"], prompter))
+            parts = self._cloned(params, prompter) if name == CLONE else self._spoken(params, prompter)
+            return speeches.joined(self.completed(part) if complete else part for part in parts)
         except VivavoceError as e:
             if not self._fallback or name == _EMBEDDED or not _is_the_engines_fault(e):
                 raise
@@ -57,15 +61,24 @@ class Voicing:
         voice = params["voice"] if params and params["voice_engine"] == _EMBEDDED else ""
         return speeches.joined(engine.synthesize(text, language=language, voice=voice))
 
-    def _parts(self, text: str, language: str, name: str, voice: str, prompter: Prompter) -> Iterator[Speech]:
-        engine = self._registry.get("voice", name)
-        parts = engine.synthesize(text, language=language, voice=voice)
+    def _spoken(self, params: Mapping[str, Any], prompter: Prompter) -> Iterator[Speech]:
+        engine = self._registry.get("voice", params["voice_engine"])
+        parts = engine.synthesize(params["text"], language=params["language"], voice=params["voice"])
+        tell = partial(prompter.report, 0.0, "voice")
         if not isinstance(parts, Generator):  # a generator cannot be closed while it is being read
-            parts = _attended(parts, prompter)
+            parts = _attended(parts, tell)
         for i, part in enumerate(parts):
             if i:
-                prompter.report(0.0, "voice")
-            yield self.completed(part)
+                tell()
+            yield part
+
+    def _cloned(self, params: Mapping[str, Any], prompter: Prompter) -> Iterator[Speech]:
+        """A stage of its own: a cloner takes longer than a voice."""
+        tell = partial(prompter.report, 0.0, CLONE)
+        tell()
+        voice = self._voices.get(params.get("owner", ""), params["voice"])
+        cloner = cloner_of(self._registry, voice.engine)
+        yield from _attended(cloner.synthesize(params["text"], language=params["language"], voice=voice.path), tell)
 
     def completed(self, part: Speech) -> Speech:
         """The part with phonemes; as it is when there are none to find, then the face goes by the sound alone."""
@@ -87,22 +100,16 @@ def _is_the_engines_fault(error: VivavoceError) -> bool:
     return not isinstance(error, Cancelled) and (error.status >= 500 or isinstance(error, Overloaded))
 
 
-def _attended(parts: Iterator[Speech], prompter: Prompter) -> Generator[Speech]:
+def _attended(parts: Iterator[Speech], tell: Callable[[], None]) -> Generator[Speech]:
     """The parts, read in a thread of their own, so that a cancel is heard while a voice is silent.
 
     Then the iterator is closed, if it can be, while it is being read.
     """
-    with ThreadPoolExecutor(1, "voice") as reader:
-        try:
-            while True:
-                reading = reader.submit(next, parts, None)
-                while not wait((reading,), _BEAT).done:
-                    prompter.report(0.0, "voice")
-                part = reading.result()
-                if part is None:
-                    return
-                yield part
-        finally:
-            close = getattr(parts, "close", None)
-            if close is not None:
+    try:
+        while (part := attended(lambda: next(parts, None), tell)) is not None:
+            yield part
+    finally:
+        close = getattr(parts, "close", None)
+        if close is not None:
+            with suppress(ValueError):  # a generator that is being read ends with the part that it is at
                 close()

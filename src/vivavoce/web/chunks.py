@@ -41,7 +41,9 @@ class _Ask(BaseModel):
         str | None, Field(strict=True, description="Name of an avatar"), allow(_NAME.format("avatar"))
     ] = None
     voice: Annotated[
-        str | None, Field(strict=True, description="Id of a voice, or `engine/id`"), allow(_NAME.format("voice"))
+        str | None,
+        Field(strict=True, description="Id of a voice, `engine/id` or `clone/id`"),
+        allow(_NAME.format("voice")),
     ] = None
     engine: Annotated[str | None, Field(strict=True, description="Face engine"), allow(_NAME.format("engine"))] = None
     resolution: Annotated[
@@ -50,7 +52,7 @@ class _Ask(BaseModel):
         allow("resolution must be a string such as 720p or 512x512."),
     ] = None
 
-    def scene(self, services: Services) -> Scene:
+    def scene(self, services: Services, owner: str) -> Scene:
         """The scene of the call; raises what is wrong with it."""
         return services.stager.scene(
             self.text,
@@ -59,6 +61,7 @@ class _Ask(BaseModel):
             avatar=self.avatar,
             engine=self.engine,
             size=self.resolution,
+            owner=owner,
         )
 
     model_config = {"json_schema_extra": {"examples": [{"text": "Привет! Это тестовый текст.", "language": "ru"}]}}
@@ -168,7 +171,7 @@ async def stream_chunks(ask: ChunksAsk, request: Request, services: Use) -> Resp
     With `Accept: text/event-stream` each chunk's addresses come as soon as its sound is there, with `words`, each with
     the seconds at which it begins and ends; its film plays while it is made. Leaving cancels the work.
     """
-    scene = ask.scene(services)
+    scene = ask.scene(services, owner_of(request))
     await services.ready()
     # A long text takes a while, and the loop has others to serve.
     texts = await asyncio.to_thread(services.studio.cut, scene, ask.chunk_size, ask.first_chunk_size)
@@ -261,7 +264,7 @@ async def generate(ask: FilmAsk, request: Request, services: Use) -> Response:
     With `Accept: text/event-stream`: events `progress` (`fraction` 0–1, `stage`), `sound` with the addresses of sound
     and film, which plays while it is made, and `done` when it is whole.
     """
-    scene = ask.scene(services)
+    scene = ask.scene(services, owner_of(request))
     await services.ready()
     order = Order(owner_of(request))
     steps = services.studio.shoot(scene, [scene.text], order, kind="video")
@@ -302,7 +305,7 @@ async def _film_events(steps: AsyncGenerator[Step]) -> AsyncGenerator[bytes]:
 @router.post("/generate_stream", response_class=Response, responses=_FAILURES | {200: _MP4})
 async def generate_stream(ask: FilmAsk, request: Request, services: Use) -> Response:
     """Film a short text at once: an MP4 that plays while it is made."""
-    scene = ask.scene(services)
+    scene = ask.scene(services, owner_of(request))
     await services.ready()
     order = Order(owner_of(request))
     blocks = await begun(request, services.studio.stream(scene, order))

@@ -18,9 +18,9 @@ _DRIVE = re.compile(r"[A-Za-z]:/", re.ASCII)
 def path_name(text: str, roots: Collection[str]) -> str | None:
     """The name that a path gives to something right inside one of ``roots``; None for every other path.
 
-    With the root ``uploads``: ``name``, ``uploads/name``, ``/uploads/name``, ``./uploads/name``, and each with ``\\`` as
-    Windows writes it. An absolute root (``/srv/files``, ``C:\\files``) has to be written in full. The name may still be
-    one of nothing; it has no ``/`` or ``\\``, is not ``.`` or ``..``, and its letters are composed (NFC).
+    With the root ``uploads``: ``name``, ``uploads/name``, ``/uploads/name``, ``./uploads/name``, and each with
+    backslashes, as Windows writes it. An absolute root (``/srv/files``) has to be written in full. The name may still
+    be one of nothing; it has no slash of either kind, is not ``.`` or ``..``, and its letters are composed (NFC).
     """
     path = text.strip(" ").replace("\\", "/")
     if not path or len(path) > _LONGEST or not path.isprintable() or "%" in path or path.startswith("~"):

@@ -23,6 +23,7 @@ from vivavoce.store.files import FileStore
 from vivavoce.store.jobs import JobTable
 from vivavoce.store.remains import process_name
 from vivavoce.store.speakers import SpeakerStore
+from vivavoce.store.voices import VoiceStore
 from vivavoce.studio.addresses import Gate
 from vivavoce.studio.chatting import Chatting
 from vivavoce.studio.crew import performer
@@ -31,6 +32,7 @@ from vivavoce.studio.films import Films
 from vivavoce.studio.hearing import Hearing
 from vivavoce.studio.ledger import Ledger
 from vivavoce.studio.listeners import Listeners
+from vivavoce.studio.people import People
 from vivavoce.studio.replies import Replies
 from vivavoce.studio.scene import Stager, builtin_avatars
 from vivavoce.studio.service import DETACHED, REMOTE, UPLOADS, Studio
@@ -98,6 +100,8 @@ class Services:
         self._executor = LocalExecutor(partial(performer, config), workers, Studio.most_tasks(config, workers))
         self.studio = Studio(config, self._executor, self.artifacts, self.films, self._ledger)
         self.speakers = SpeakerStore(config.data_dir / "speakers")
+        self.voices = VoiceStore(config.voices)
+        self.people = People(config, Registry(), self.studio, self.voices, self.artifacts)
         self.hearing = Hearing(config, Registry(), self.studio)
         self.replies = Replies(
             config.chat_options,
@@ -130,6 +134,7 @@ class Services:
     async def start(self) -> None:
         """Open the table, take up what a dead server left, and begin to load in the background."""
         await asyncio.to_thread(self.artifacts.clear_parts)
+        await asyncio.to_thread(self.voices.clear)
         await self._database.start()
         await self._look_at_bucket()
         await self.upkeep.start()

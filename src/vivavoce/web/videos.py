@@ -48,7 +48,9 @@ class VideoAsk(BaseModel):
     ] = None
     avatar: Annotated[str | None, Field(strict=True), allow("avatar must be the name of an avatar.")] = None
     voice: Annotated[
-        str | None, Field(strict=True, description="Id of a voice, or `engine/id`"), allow("voice must be a string.")
+        str | None,
+        Field(strict=True, description="Id of a voice, `engine/id` or `clone/id`"),
+        allow("voice must be a string."),
     ] = None
     resolution: Annotated[
         str | None,
@@ -132,6 +134,7 @@ async def create_video(request: Request, services: Use) -> Response:
         fps=ask.fps,
         frame_skip=ask.frame_skip,
         recorded=upload is not None,
+        owner=owner_of(request),
     )
     if ask.webhook is not None:
         await services.webhooks.check_url(ask.webhook)
