@@ -99,6 +99,18 @@ def microphone(request: Request) -> HTMLResponse:
     return _page(request, "microphone.html")
 
 
+@router.api_route("/chat", methods=_READ)
+def chat(request: Request) -> HTMLResponse:
+    """Ask, and the avatar answers."""
+    return _page(request, "chat.html")
+
+
+@router.api_route("/voices", methods=_READ)
+def voices(request: Request) -> HTMLResponse:
+    """Whose voices are here, and how a recording becomes one."""
+    return _page(request, "voices.html")
+
+
 @router.api_route("/history", methods=_READ)
 def history(request: Request) -> HTMLResponse:
     """What was asked for, and what came of it."""
