@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,15 +47,18 @@ def _peak(process: psutil.Process) -> int:
 
 
 @contextmanager
-def running(data: Path, avatar: str) -> Iterator[BenchServer]:
-    """Start a server with its data in ``data``, wait until it is ready, end it afterwards."""
+def running(data: Path, avatar: str, more: Mapping[str, str] | None = None) -> Iterator[BenchServer]:
+    """Start a server with its data in ``data``, wait until it is ready, end it afterwards.
+
+    ``more`` are settings as variables of the environment.
+    """
     # With its protocol named, asyncio switches Nagle's delay off for the connections.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(64)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         command = [sys.executable, "-m", "vivavoce.bench.server", str(listener.fileno())]
-        settings = {"VIVAVOCE_DATA_DIR": str(data), "VIVAVOCE_DEFAULTS__AVATAR": avatar}
+        settings = {"VIVAVOCE_DATA_DIR": str(data), "VIVAVOCE_DEFAULTS__AVATAR": avatar, **(more or {})}
         began = time.perf_counter()
         process = subprocess.Popen(  # noqa: S603  our own server, fixed arguments
             command,

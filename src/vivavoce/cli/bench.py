@@ -21,6 +21,14 @@ def bench(
             file_okay=False,
         ),
     ] = None,
+    studio: Annotated[
+        Path | None,
+        typer.Option(
+            help="Measure cloned voices and conversation instead, with recordings in a folder for each speaker.",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     write: Annotated[
         Path | None, typer.Option(help="Also write the table as Markdown, such as docs/benchmarks.md.")
@@ -36,6 +44,11 @@ def bench(
 
             title, command = "Sound", "vivavoce bench --sound FOLDER"
             rows, more = measure_sound(sound, quick=quick, show=show)
+        elif studio is not None:
+            from vivavoce.bench.studio import measure as measure_studio
+
+            title, command = "Studio", "vivavoce bench --studio FOLDER"
+            rows, more = measure_studio(studio, quick=quick, show=show)
         else:
             from vivavoce.bench.suite import measure
 
