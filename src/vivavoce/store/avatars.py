@@ -108,7 +108,7 @@ class AvatarLibrary:
     def _folder(self, name: str) -> Path:
         if _NAME.fullmatch(name):
             for place in (self._builtin, self._root):
-                if (place / name / "avatar.json").is_file():
+                if _is_avatar(place / name):
                     return place / name
         raise NotFound(f"There is no avatar {name[:63]!r}; there are: {', '.join(self.names())}.")
 
@@ -129,7 +129,12 @@ def _damaged(name: str) -> NotFound:
 def _names(place: Path) -> list[str]:
     if not place.is_dir():
         return []
-    return sorted(p.name for p in place.iterdir() if _NAME.fullmatch(p.name) and (p / "avatar.json").is_file())
+    return sorted(p.name for p in place.iterdir() if _NAME.fullmatch(p.name) and _is_avatar(p))
+
+
+def _is_avatar(folder: Path) -> bool:
+    """Whether it lies here: a symbolic link would lead out of the library."""
+    return not folder.is_symlink() and (folder / "avatar.json").is_file()
 
 
 def _describe(folder: Path, name: str, avatar: Avatar) -> None:

@@ -206,6 +206,7 @@ async def asked_of(services: Services, ask: ChatAsk, owner: str, *, recording: A
         avatar=ask.avatar,
         size=ask.resolution,
         recorded=True,
+        owner=owner,
     )
     if ask.session_id:
         await asyncio.to_thread(services.talks.get, owner, ask.session_id)  # refuses a malformed one

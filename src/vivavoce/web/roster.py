@@ -57,11 +57,9 @@ def _rows(library: AvatarLibrary) -> Iterator[Row]:
     names = library.names()
     for name in names:
         try:
-            avatar = library.get(name)
+            library.get(name)
         except NotFound:  # damaged: it must not hide the others
             continue
-        if avatar.path.resolve() != avatar.path.parent.resolve() / avatar.path.name:
-            continue  # a symbolic link out of the folder of avatars
         if suffixed := _SUFFIXED.fullmatch(name):
             yield Row(suffixed["base"], suffixed["resolution"], name)
         else:

@@ -4,25 +4,29 @@ Every POST is a form. Answers carry ``status``, ``success`` or ``error``, and a 
 """
 
 import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from time import time
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, File, Query, Request, UploadFile
+from fastapi import APIRouter, Depends, File, Query, Request, UploadFile
 from pydantic import BaseModel, Field
 
-from vivavoce.errors import NotFound
+from vivavoce.errors import InvalidInput, NotFound
 from vivavoce.nouns import Job
 from vivavoce.studio.ledger import Order
 from vivavoce.web.audio import taken
 from vivavoce.web.services import Use, owner_of
 from vivavoce.web.streams import until_gone
 
-__all__ = ["router"]
+__all__ = ["Refusal", "film_path", "only", "refusals", "router"]
 
 router = APIRouter(tags=["Studio"])
 
 _INPUT = "input.wav"
 """What a saved recording is called, whatever it was called before."""
+_SHOWN = 40
+"""Characters of a client's word that are said back to it."""
 _HISTORY = ("video_generation", "model_training", "audio_clone", "chat_system")
 _STATUS = {"succeeded": "completed", "cancelled": "cancelled", "failed": "failed", "queued": "pending"}
 
@@ -37,6 +41,20 @@ class Refusal(BaseModel):
 def refusals(**words: str) -> dict[int | str, dict[str, Any]]:
     """Answers of failed calls, by status: ``_400="…"``."""
     return {int(status[1:]): {"model": Refusal, "description": text} for status, text in words.items()}
+
+
+def only(*names: str) -> Any:
+    """A dependency that refuses a form with a field that the call does not have, or with one of its own twice."""
+
+    async def check(request: Request) -> None:
+        given = [name for name, _ in (await request.form()).multi_items()]
+        for name in given:
+            if name not in names:
+                raise InvalidInput(f"There is no field {name[:_SHOWN]!r} here; the fields are {', '.join(names)}.")
+            if given.count(name) > 1:
+                raise InvalidInput(f"{name} is there twice; send it once.")
+
+    return Depends(check)
 
 
 class Saved(BaseModel):
@@ -90,6 +108,7 @@ class History(BaseModel):
 
 @router.post(
     "/save_audio",
+    dependencies=[only("audio")],
     responses=refusals(
         _400="The recording holds no sound that can be read",
         _413="Too long, or too many bytes",
@@ -150,11 +169,19 @@ async def history(
     if history_type not in _HISTORY:
         raise NotFound(f"There is no history of {history_type[:40]!r}; there is one of {', '.join(_HISTORY)}.")
     found, total = await services.jobs.list(owner=owner_of(request), kind=history_type, limit=limit, offset=offset)
-    return History(history=[_record(job) for job in found], total_count=total)
+    retention = services.settings.retention_seconds
+    return History(history=[_record(job, retention) for job in found], total_count=total)
 
 
-def _record(job: Job) -> Record:
-    made = dict(job.result or {})
+def film_path(id: str) -> str:  # noqa: A002  the store's own word
+    """The address of a film, as this family's document writes it."""
+    return f"/static/videos/{id}.mp4"
+
+
+def _record(job: Job, retention: float) -> Record:
+    made = _made(job.result or {})
+    if "video_path" in made and job.finished is not None and job.finished + retention < time():
+        made["expired"] = True
     if job.error is not None:
         made["error"] = job.error["message"]
     return Record(
@@ -164,3 +191,13 @@ def _record(job: Job) -> Record:
         result=made,
         status=_STATUS.get(job.state, job.state),
     )
+
+
+def _made(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What a job made, in this family's words."""
+    names = {"session_id": "session_id", "heard": "text", "response": "response", "seconds": "duration"}
+    made = {names.get(name, name): value for name, value in result.items() if name not in ("pieces", "film")}
+    films = [result["film"]] if "film" in result else [piece["id"] for piece in result.get("pieces", ())]
+    if films:
+        made["video_path"] = film_path(films[0])
+    return made

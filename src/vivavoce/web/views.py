@@ -121,7 +121,7 @@ _PRIVATE = frozenset({"source", "recording", "digest", "landmarks"})
 
 def _result(kind: str, result: Mapping[str, Any], *, expired: bool) -> dict[str, Any]:
     """The result with addresses. Once it has expired only what is no file is left, and ``expired``."""
-    rest = {name: value for name, value in result.items() if name not in ("pieces", "seconds")}
+    rest = {name: value for name, value in result.items() if name not in ("pieces", "seconds", "film")}
     if kind == "prepare" and "name" in rest:
         rest |= avatar_urls(rest["name"])
     pieces = [_piece(piece) for piece in result.get("pieces", ())]
@@ -133,6 +133,8 @@ def _result(kind: str, result: Mapping[str, Any], *, expired: bool) -> dict[str,
         if result["pieces"][0].get("captions"):
             first |= {"captions_url": media_url(id_, ".vtt"), "subtitles_url": media_url(id_, ".srt")}
         return {name: value for name, value in first.items() if name not in ("index", "text")} | rest
+    if "film" in result:  # one of all pieces
+        rest["video_url"] = media_url(result["film"], ".mp4")
     if pieces:
         return {"chunks": pieces, "duration": result.get("seconds"), **rest}
     return rest
