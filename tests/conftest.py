@@ -54,7 +54,7 @@ def locator() -> FaceLocator:
 
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that, on the path, is an installed distribution with a face and a voice."""
+    """A folder that, on the path, is an installed distribution with a face, a voice and a cloner."""
     folder = tmp_path_factory.mktemp("toy")
     (folder / "toy_engines.py").write_text(TOY)
     info = folder / "toy_engines-0.dist-info"
@@ -62,6 +62,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-engines\nVersion: 0\n")
     (info / "entry_points.txt").write_text(
         "[vivavoce.engines]\nface.toy = toy_engines:Face\nvoice.mute = toy_engines:Voice\n"
+        "clone.toy = toy_engines:Cloner\n"
     )
     return folder
 

@@ -176,7 +176,7 @@ def test_forgetting_tells_the_cloner(stage: Stage, store: VoiceStore, actor: Act
 
 def test_a_voice_can_be_removed_when_its_cloner_is_gone(config: StudioConfig, store: VoiceStore, heard: Path) -> None:
     audio = decode(heard, max_seconds=60)
-    store.add(ANNA, "old", [audio], lambda into: (into / "x").write_text("x") and (), engine="of-a-plug-in")
+    store.add(ANNA, "old", [audio], lambda _: (), engine="of-a-plug-in")
     bare = Stage(config)
     spoken = {"text": TEXT, "language": "en", "voice_engine": "clone", "voice": "old", "owner": ANNA}
     with pytest.raises(EngineUnavailable, match="of-a-plug-in"):

@@ -6,27 +6,11 @@ import wave
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-import av
-import numpy as np
 import pytest
 import requests
 
+from people import webm
 from serving import Served
-
-
-def webm(seconds: float = 1.0) -> bytes:
-    """What a browser records: Opus in WebM, whatever the name says."""
-    held = io.BytesIO()
-    with av.open(held, "w", format="webm") as container:
-        stream = container.add_stream("libopus", rate=48_000, layout="mono")
-        assert isinstance(stream, av.AudioStream)
-        time = np.arange(round(seconds * 48_000)) / 48_000
-        tone = (0.3 * np.sin(2 * np.pi * 440 * time) * 32767).astype(np.int16)
-        frame = av.AudioFrame.from_ndarray(tone[None], format="s16", layout="mono")
-        frame.sample_rate = 48_000
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return held.getvalue()
 
 
 def saved(server: Served, content: bytes, name: str = "input.wav") -> requests.Response:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from vivavoce.media.audio import resample
 from vivavoce.media.container import BROKEN, mp4_options
+from vivavoce.media.synthetic import MARK
 from vivavoce.nouns import Audio, Canvas
 
 __all__ = ["AAC_FRAME", "SOUND_RATE", "Encoder", "Sink"]
@@ -47,7 +48,7 @@ class Encoder:
 
     A context; the file is closed at its end and whole only after :meth:`finish`. A ``fragmented`` file can be read
     while it is written, and holds the same packets. A ``live`` one has a whole picture every second instead of every
-    other.
+    other. Its metadata says that it is synthetic (``synthetic.MARK``).
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Encoder:
         self._video = _video_stream(self._container, canvas, live, quality)
         self._audio = self._container.add_stream("aac", rate=SOUND_RATE, layout="mono", options={"aac_coder": "fast"})
         self._audio.bit_rate = 96_000
+        self._container.metadata.update(MARK)
         self._container.start_encoding()
 
     def add(self, image: npt.NDArray[np.uint8]) -> None:

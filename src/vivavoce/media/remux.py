@@ -7,6 +7,7 @@ import av
 
 from vivavoce.errors import VivavoceError
 from vivavoce.media.container import mp4_options
+from vivavoce.media.synthetic import MARK
 
 __all__ = ["join", "remux"]
 
@@ -21,6 +22,7 @@ def remux(source: Path, target: Path) -> None:
         av.open(str(source.absolute()), "r", format="mov") as film,
         av.open(str(target.absolute()), "w", format="mp4", container_options=mp4_options(_clock(film))) as copy,
     ):
+        copy.metadata.update(MARK)
         streams = {stream.index: copy.add_stream_from_template(stream) for stream in film.streams}
         for packet in film.demux():
             if packet.dts is not None:  # the last one of each stream is empty

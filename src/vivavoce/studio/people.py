@@ -143,10 +143,16 @@ class People:
         await self.get(owner, id_)
         await self._studio.tasks.done("forget", {"owner": owner, "id": id_})
 
-    async def say(self, spoken: Spoken, order: Order, noted: Mapping[str, Any]) -> Heard:
+    async def say(
+        self,
+        spoken: Spoken,
+        order: Order,
+        noted: Mapping[str, Any],
+        kept: Callable[[Heard], Mapping[str, Any]] = lambda _: {},
+    ) -> Heard:
         """Make speech that stays as long as any result, as a job of kind ``audio_clone``; ``noted`` are its parameters.
 
-        The job's result tells ``id`` and ``seconds``. Raises what the voice raises.
+        The job's result tells ``seconds``, and what ``kept`` adds. Raises what the voice raises.
         """
 
         async def produce(put: Callable[[Heard], Awaitable[None]], _: object, entry: Entry) -> None:
@@ -160,7 +166,10 @@ class People:
             finally:
                 part.unlink(missing_ok=True)
             heard = Heard(name, done["seconds"], str(done.get("voice_fallback", "")))
-            entry.result.update({k: v for k, v in asdict(heard).items() if v != ""})
+            await entry.report("voice", {"id": name, "seconds": heard.seconds})
+            entry.result.update({"seconds": heard.seconds, **kept(heard)})
+            if heard.voice_fallback:
+                entry.result["voice_fallback"] = heard.voice_fallback
             await put(heard)
 
         return await _last(self._studio.request(_KIND, noted, order, produce))

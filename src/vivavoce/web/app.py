@@ -15,7 +15,9 @@ from vivavoce.web import (
     avatars,
     chat,
     chunks,
+    cloning,
     dialects,
+    generation,
     jobs,
     lipsync,
     listening,
@@ -26,6 +28,7 @@ from vivavoce.web import (
     studio,
     transcriptions,
     videos,
+    voices,
     workers,
 )
 from vivavoce.web.envelope import Envelope
@@ -91,8 +94,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         allow_headers=["*"],
         expose_headers=_EXPOSED,
     )
-    families = (chunks, lipsync, audio, speakers, listening, studio)
-    native = (avatars, lists, jobs, videos, chat, transcriptions, realtime, workers)
+    families = (chunks, lipsync, audio, speakers, listening, studio, generation, cloning)
+    native = (avatars, lists, voices, jobs, videos, chat, transcriptions, realtime, workers)
     for room in (*families, *native, site):
         app.include_router(room.router)
     app.mount("/ui", site.assets())

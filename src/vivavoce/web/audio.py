@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, File, Query, Request, UploadFile
 from fastapi.responses import PlainTextResponse, Response
 from pydantic import BaseModel, Field
+from starlette.datastructures import UploadFile as Upload
 
 from vivavoce.errors import InvalidInput
 from vivavoce.studio.ledger import Order
@@ -186,7 +187,7 @@ async def transcribe(
 
 
 @asynccontextmanager
-async def taken(services: Services, request: Request, upload: UploadFile) -> AsyncIterator[Path]:
+async def taken(services: Services, request: Request, upload: Upload) -> AsyncIterator[Path]:
     """What a client sent, as a file of this machine until the block ends. Raises ``InvalidInput`` when it is empty."""
     with services.files.part(owner_of(request)) as part:
         await asyncio.to_thread(save, upload, part)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from vivavoce.errors import EngineUnavailable, InvalidInput, NotFound, TooLarge
 from vivavoce.registry import Registry
-from vivavoce.studio.scene import Scene
+from vivavoce.studio.scene import CLONE, Scene
 from vivavoce.text.guess import guess_language
 from vivavoce.text.languages import resolve
 from vivavoce.web.dialects import allow
@@ -59,8 +59,8 @@ class LipsyncAsk(BaseModel):
         str | None,
         Field(
             strict=True,
-            description="A voice engine of `GET /api/v2/status`; when left out `elevenlabs` if its key is set, "
-            "else the embedded voice",
+            description="A voice engine of `GET /api/v2/status`, or `clone` for the voices of people; when left out "
+            "`elevenlabs` if its key is set, else the embedded voice",
         ),
         allow("tts_engine_string"),
     ] = None
@@ -82,15 +82,23 @@ class LipsyncAsk(BaseModel):
     }
 
 
-async def cast(ask: LipsyncAsk, services: Services, say: Messages) -> Scene:
-    """The scene that is asked for. Raises what is wrong with it; waits until the engines are loaded."""
+async def cast(ask: LipsyncAsk, services: Services, say: Messages, owner: str = "") -> Scene:
+    """The scene that is asked for. Raises what is wrong with it; waits until the engines are loaded.
+
+    With ``tts_engine`` "clone" the voice is one of the people whom ``owner`` has enrolled.
+    """
     _check_text(ask.text, services.settings.limits.text_characters, say)
     row = await _row(ask, services, say)
     offer = (await services.ready())["voices"]
-    engine = _engine(ask.tts_engine, services, offer, say)
+    clones = (ask.tts_engine or "").strip().lower() == CLONE
+    engine = CLONE if clones else _engine(ask.tts_engine, services, offer, say)
     language = guess_language(ask.text, services.settings.defaults.language) if not ask.language else ask.language
     language = resolve(language).code
-    voice = _voice(engine, ask.tts_voice or "", language, services, offer, say)
+    voice = (
+        await _clone(ask.tts_voice or "", services, say, owner)
+        if clones
+        else _voice(engine, ask.tts_voice or "", language, services, offer, say)
+    )
     avatar = services.avatars.get(row.avatar)
     size = await asyncio.to_thread(size_of, avatar, row.resolution)
     return services.stager.scene(
@@ -100,6 +108,7 @@ async def cast(ask: LipsyncAsk, services: Services, say: Messages) -> Scene:
         avatar=avatar.name,
         size=size,
         frame_skip=ask.frame_skip or 1,
+        owner=owner,
     )
 
 
@@ -143,6 +152,14 @@ def _engine(asked: str | None, services: Services, offer: Sequence[Mapping[str, 
     if services.settings.voices.fallback:
         return name
     raise EngineUnavailable(say("tts_engine_closed", name=name, cure=_KEYS.get(name, ""), names=working))
+
+
+async def _clone(asked: str, services: Services, say: Messages, owner: str) -> str:
+    """The voice of somebody who was recorded, by its id."""
+    ids = [voice.id for voice in await services.people.all(owner)]
+    if asked.strip() not in ids:
+        raise InvalidInput(say("tts_voice_unknown", engine=CLONE, name=repr(asked[:_SHOWN]), names=ids or ["-"]))
+    return asked.strip()
 
 
 def _voice(

@@ -102,7 +102,7 @@ async def forget(id: str, request: Request, services: Use) -> None:  # noqa: A00
 
 def _made(job: Job, happened: Iterable[JobEvent]) -> set[str]:
     """Ids of the results that are the job's own; the film of an avatar at rest is everybody's."""
-    ids = {str(e.data["id"]) for e in happened if e.type in ("sound", "film")}
+    ids = {str(e.data["id"]) for e in happened if e.type in ("sound", "film", "voice")}
     if job.kind != "idle":
         ids |= {str(value) for name, value in (job.result or {}).items() if name in ("film", "id")}
     return ids

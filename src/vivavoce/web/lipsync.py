@@ -203,7 +203,7 @@ async def lipsync_stream(ask: LipsyncAsk, request: Request, services: Use, say: 
     Leaving cancels the work. Events are small: a long `text` comes back shortened.
     """
     began = monotonic()
-    scene = await cast(ask, services, say)
+    scene = await cast(ask, services, say, owner_of(request))
     order = Order(owner_of(request))
     steps = services.studio.shoot(scene, [scene.text], order, kind=_KIND)
     # Its first step says that it is admitted and recorded: before it may be refused, from then on it can be cancelled.
@@ -217,7 +217,7 @@ async def lipsync_stream(ask: LipsyncAsk, request: Request, services: Use, say: 
 async def lipsync(ask: LipsyncAsk, request: Request, services: Use, say: Say) -> Response:
     """Speak a text and film it; the answer comes when the film is finished. Leaving cancels the work."""
     began = monotonic()
-    scene = await cast(ask, services, say)
+    scene = await cast(ask, services, say, owner_of(request))
     order = Order(owner_of(request))
     steps = services.studio.shoot(scene, [scene.text], order, kind=_KIND)
     async with aclosing(steps):

@@ -1,4 +1,4 @@
-"""What can be spoken (``/v1/voices``), and the probes (``/livez``, ``/readyz``)."""
+"""What can work in the audio core (``/v1/audio/engines``), and the probes (``/livez``, ``/readyz``)."""
 
 from typing import Any, Literal
 
@@ -6,38 +6,11 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from vivavoce.errors import EngineUnavailable
-from vivavoce.text.languages import LANGUAGES
 from vivavoce.web.services import Use
 
 __all__ = ["router"]
 
 router = APIRouter()
-
-
-class VoiceOut(BaseModel):
-    """A voice; empty ``languages`` means all of its engine's."""
-
-    engine: str = Field(examples=["espeak"])
-    id: str = Field(examples=["f2"])
-    name: str
-    languages: list[str]
-    gender: str
-
-
-class LanguageOut(BaseModel):
-    """A language that a voice speaks."""
-
-    code: str = Field(examples=["kk"])
-    name: str = Field(examples=["Қазақша"])
-
-
-class VoicesOut(BaseModel):
-    """All voices and what they speak."""
-
-    default_language: str
-    max_characters: int = Field(description="Of one text")
-    languages: list[LanguageOut]
-    voices: list[VoiceOut]
 
 
 class Alive(BaseModel):
@@ -55,24 +28,6 @@ class NotReady(BaseModel):
 _NOT_READY: dict[int | str, dict[str, Any]] = {
     503: {"model": NotReady, "description": "Still loading, or an engine is missing"}
 }
-
-
-@router.get("/v1/voices", tags=["Native"])
-@router.head("/v1/voices", include_in_schema=False)
-async def voices(services: Use) -> VoicesOut:
-    """The voices of every engine that works here, and the languages they speak."""
-    offer = await services.ready()
-    spoken = {code for engine in offer["voices"] for code in engine["languages"]}
-    return VoicesOut(
-        default_language=services.settings.defaults.language,
-        max_characters=services.settings.limits.text_characters,
-        languages=[LanguageOut(code=code, name=known.name) for code, known in LANGUAGES.items() if code in spoken],
-        voices=[
-            VoiceOut(engine=engine["engine"], id=id_, name=name, languages=languages, gender=gender)
-            for engine in offer["voices"]
-            for id_, name, languages, gender in engine["voices"]
-        ],
-    )
 
 
 class EarOut(BaseModel):
