@@ -3,6 +3,14 @@
 import { drawOutline, outline } from "/ui/sound/waves.js";
 import { dress, say, translated } from "/ui/shell.js";
 
+const BODY = Object.assign(document.createElement("template"), { innerHTML: `
+  <fieldset class="switch" data-l="mic.which" hidden></fieldset>
+  <div class="player">
+    <button type="button" class="play"><svg viewBox="0 0 24 24" aria-hidden="true"><path class="go" d="M8 5.2v13.6L19 12z"/><path class="halt" d="M7 5h3.6v14H7zM13.4 5H17v14h-3.6z"/></svg></button>
+    <div class="lane" role="slider" tabindex="0" aria-valuemin="0" data-l="mic.position"></div>
+    <time></time>
+  </div>` });
+
 const DRAWN_BYTES = 80_000_000;  // a larger file is played, and not drawn: it would have to be decoded in memory
 const STEP = 5;  // seconds for an arrow key
 
@@ -26,7 +34,7 @@ export class Player {
 
   constructor(root) {
     this.#root = root;
-    root.replaceChildren(document.getElementById("playerTemplate").content.cloneNode(true));
+    root.replaceChildren(BODY.content.cloneNode(true));
     dress(root);
     this.#find(".play").addEventListener("click", () => this.toggle());
     const lane = this.#find(".lane");

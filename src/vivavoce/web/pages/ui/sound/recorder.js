@@ -7,6 +7,24 @@ import { isAbort, CallError } from "/ui/element/calls.js";
 import { dress, say, translated } from "/ui/shell.js";
 
 const LONGEST = 600;  // seconds; more is better recorded with a program for it
+const PLACE = Object.assign(document.createElement("template"), { innerHTML: `
+  <div class="empty">
+    <button type="button" class="button record"><svg class="mic" viewBox="0 0 24 24" aria-hidden="true"><rect x="9" y="2.5" width="6" height="11.5" rx="3"/><path d="M5.5 11.5a6.5 6.5 0 0 0 13 0M12 18v3.5"/></svg><span data-t="mic.record">Record</span></button>
+    <label class="choose"><input type="file" class="unseen" accept="audio/*,video/*,.flac,.opus,.wma,.amr,.mka"><strong data-t="mic.choose">Choose a file</strong>
+      <span class="small" data-t="mic.drop">or drop it here · WAV, MP3, FLAC, OGG, M4A, or a video</span></label>
+    <p class="small no-mic" hidden></p>
+  </div>
+  <div class="recording" hidden>
+    <canvas aria-hidden="true"></canvas>
+    <div class="row"><p role="status"><span class="dot" aria-hidden="true"></span><span class="says"></span></p><time></time>
+      <button type="button" class="button slim done" data-t="mic.done">Done</button>
+      <button type="button" class="button quiet slim discard" data-t="cancel">Cancel</button></div>
+  </div>
+  <div class="taken" hidden>
+    <div class="row"><p class="name" tabindex="-1"></p><button type="button" class="button quiet slim another" data-t="mic.another">Another one</button></div>
+    <div class="tracks"></div>
+    <p class="small mute" data-t="mic.unplayable" hidden>This browser cannot play this format; the server may read it all the same.</p>
+  </div>` });
 
 /** A WAV file of mono 16-bit samples. */
 export function wav(blocks, rate) {
@@ -46,7 +64,7 @@ export class Take {
     this.#root = root;
     this.#wrong = wrong;
     this.#changed = changed;
-    root.replaceChildren(document.getElementById("takeTemplate").content.cloneNode(true));
+    root.replaceChildren(PLACE.content.cloneNode(true));
     dress(root);
     this.player = new Player(this.#find(".tracks"));
     this.#scope = new Scope(this.#find("canvas"));

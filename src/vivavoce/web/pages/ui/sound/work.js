@@ -4,6 +4,10 @@ import { failure, getJson, send } from "/ui/api.js";
 import { eventsOf, isAbort } from "/ui/element/calls.js";
 import { dress, say, translated } from "/ui/shell.js";
 
+const BODY = Object.assign(document.createElement("template"), { innerHTML: `
+  <div class="row"><p role="status"></p><button type="button" class="button quiet slim" data-t="cancel">Cancel</button></div>
+  <progress max="1" data-l="progress"></progress>` });
+
 const LOOK = 700;  // milliseconds between two looks at how far a job is
 
 export class Work {
@@ -13,7 +17,7 @@ export class Work {
 
   constructor(root) {
     this.#root = root;
-    root.replaceChildren(document.getElementById("workTemplate").content.cloneNode(true));
+    root.replaceChildren(BODY.content.cloneNode(true));
     root.hidden = true;
     dress(root);
     root.querySelector("button").addEventListener("click", () => this.cancel());
