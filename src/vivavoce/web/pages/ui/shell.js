@@ -71,7 +71,7 @@ export function trouble(error) {
   box.hidden = !error;
   if (!error) return;
   const [page] = document.body.dataset.title.split(".");
-  const key = [`${page}.error.${error.code}`, `error.${error.code}`].find((one) => one in WORDS.en) ?? "error.internal";
+  const key = [`${page}.error.${error.code}`, `error.${error.code}`, `mic.error.${error.code}`].find((one) => one in WORDS.en) ?? "error.internal";
   box.querySelector("strong").textContent = say(key);
   const more = `${key}.what`;
   box.querySelector("span").replaceChildren(...withCommands(more in WORDS.en ? say(more) : error.message));
@@ -107,8 +107,13 @@ export function fillVoices(offer) {
   const refill = () => {
     const kept = voice.value;
     const fitting = offer.voices.filter((v) => !v.languages.length || v.languages.includes(language.value));
+    const cloned = Object.assign(document.createElement("optgroup"), { label: say("voice.cloned") });
     voice.replaceChildren(new Option(say("voice.default"), ""));
-    for (const v of fitting) voice.add(new Option(v.name, `${v.engine}/${v.id}`));
+    for (const v of fitting) {
+      const name = v.clone?.approximate ? say("voice.approximate", { name: v.name }) : v.name;
+      (v.clone ? cloned : voice).append(new Option(name, `${v.engine}/${v.id}`));
+    }
+    if (cloned.children.length) voice.append(cloned);
     voice.value = fitting.some((v) => `${v.engine}/${v.id}` === kept) ? kept : "";
   };
   language.addEventListener("change", refill);
