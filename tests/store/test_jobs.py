@@ -106,6 +106,29 @@ def test_an_attached_job_runs_at_once(play: Play) -> None:
     play(story)
 
 
+def test_what_needs_a_voice_of_somebody_is_not_claimed_elsewhere(play: Play) -> None:
+    async def story(table: JobTable) -> None:
+        for name, kind, params in (
+            ("clone", "video", {"voice_engine": "clone", "voice": "anna"}),
+            ("none", "prepare", {}),
+            ("voice", "video", {"voice_engine": "espeak"}),
+        ):
+            await table.add(kind, {"name": name, **params})
+        kinds = ["video", "prepare"]
+        taken = await table.claim("w", kinds, "away")
+        assert taken is not None
+        assert taken.params["name"] == "voice"
+        assert await table.claim("w", kinds, "away") is None
+        assert not await table.waiting(kinds, 0, "away")
+        assert await table.waiting(kinds, 0, "home")
+        await table.release(taken.id, taken.lease)
+        here = [await table.claim("w", kinds, "home") for _ in range(3)]
+        assert [job and job.params["name"] for job in here] == ["clone", "none", None]
+        assert await table.waiting(kinds, 0, "away")
+
+    play(story)
+
+
 def test_priority_then_age_and_only_the_kinds_asked_for(play: Play, clock: Clock) -> None:
     async def story(table: JobTable) -> None:
         for name, kind, priority in (("a", "video", 0), ("b", "prepare", 5), ("c", "video", 5), ("d", "video", 5)):

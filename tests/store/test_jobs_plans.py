@@ -15,6 +15,8 @@ Ask = Callable[[JobTable], Awaitable[object]]
 
 ASKED: dict[str, tuple[Ask, str]] = {
     "claim": (lambda t: t.claim("w", ["video", "prepare"]), "ix_job_queue"),
+    "claim elsewhere": (lambda t: t.claim("w", ["video"], "away"), "ix_job_queue"),
+    "claim here": (lambda t: t.claim("w", ["video", "prepare"], "home"), "ix_job_queue"),
     "recover": (lambda t: t.recover(), "ix_job_lease"),
     "forget": (lambda t: t.forget(1.0), "ix_job_expires"),
     "list of an owner": (lambda t: t.list(owner="anna"), "ix_job_owner"),

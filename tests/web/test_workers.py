@@ -1,10 +1,11 @@
 """A worker on another machine: here a process with folders of its own, that knows an address and a token."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -13,7 +14,9 @@ import psutil
 import pytest
 import requests
 
+from people import enrolled, recording
 from serving import Served
+from vivavoce.engines.espeak import EspeakVoice
 
 TOKEN = "a-long-secret-token"
 
@@ -107,6 +110,24 @@ def test_a_worker_elsewhere_does_the_work(front: Served, toy: Path, tmp_path: Pa
         assert children
     psutil.wait_procs(children, timeout=10)
     assert not [child for child in children if child.is_running()]
+
+
+@pytest.mark.slow
+def test_a_voice_of_somebody_speaks_where_it_lies(front: Served, toy: Path, tmp_path: Path, voice: EspeakVoice) -> None:
+    """Also on a server that leaves its videos to others, and while one of them waits for work."""
+    assert enrolled(front, recording(voice), id="anna", language="en").status_code == 201
+    with worker(front, toy, tmp_path):
+        body = {"text": "Hello there.", "voice": "clone/anna"}
+        answer = requests.post(f"{front.url}/v1/videos", json=body, headers={"Prefer": "wait=30"}, timeout=60).json()
+        assert answer["state"] == "succeeded", answer
+        assert post(front, "This is for anybody.", Prefer="wait=30")["state"] == "succeeded"
+        assert (tmp_path / "avatars" / "toy").is_dir(), "the worker did the other one"
+    with closing(sqlite3.connect(front.data / "jobs.db")) as database:
+        rows = dict(
+            database.execute("SELECT params ->> 'voice_engine', worker FROM job WHERE kind = 'video'").fetchall()
+        )
+    assert rows["clone"] != rows["espeak"]
+    assert int(rows["clone"].split(":")[1]) == front.pid
 
 
 @pytest.mark.slow

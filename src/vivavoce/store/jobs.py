@@ -17,8 +17,9 @@ from vivavoce.store.database import Database
 from vivavoce.store.deliveries import Delivery
 from vivavoce.store.leases import Beat
 from vivavoce.store.news import News
+from vivavoce.store.queue import Share
 
-__all__ = ["Beat", "Delivery", "JobTable"]
+__all__ = ["Beat", "Delivery", "JobTable", "Share"]
 
 LOOK_SECONDS = 1.0
 _QUEUE = "queue"  # no id: those are hexadecimal
@@ -100,16 +101,18 @@ class JobTable:
         job, _ = await self._database.write(lambda c: queue.add(c, row, None))
         return job
 
-    async def claim(self, worker: str, kinds: Collection[str]) -> Job | None:
-        """Take the queued job of the highest priority, of those the oldest; None when none of these kinds waits."""
+    async def claim(self, worker: str, kinds: Collection[str], share: Share = "all") -> Job | None:
+        """Lease the waiting job with the highest priority, of those the oldest; None when none of these kinds waits."""
         now = self._clock()
         return await self._database.write(
-            lambda c: queue.claim(c, worker, kinds, now, self._lease_seconds), self._tell_if_any
+            lambda c: queue.claim(c, worker, kinds, now, self._lease_seconds, share), self._tell_if_any
         )
 
-    async def waiting(self, kinds: Collection[str], timeout: float) -> bool:  # noqa: ASYNC109
+    async def waiting(self, kinds: Collection[str], timeout: float, share: Share = "all") -> bool:  # noqa: ASYNC109
         """Wait until a job of these kinds is queued, for ``timeout`` seconds at most; returns whether one is."""
-        return await self._look(_QUEUE, timeout, lambda: self._database.read(lambda c: queue.is_waiting(c, kinds)))
+        return await self._look(
+            _QUEUE, timeout, lambda: self._database.read(lambda c: queue.is_waiting(c, kinds, share))
+        )
 
     async def beat(self, worker: str, leases: Mapping[str, str]) -> Beat:
         """Extend the leases (by job id) that the worker still holds; hear which it lost, and which are to end."""

@@ -5,9 +5,9 @@ import json
 import re
 import secrets
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, text
+from sqlalchemy import ColumnElement, and_, func, not_, or_, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -16,8 +16,12 @@ from vivavoce.nouns import Job
 from vivavoce.store.documents import checked
 from vivavoce.store.states import append, end, note, numbered
 from vivavoce.store.tables import QUEUED, job_of, jobs
+from vivavoce.store.voices import CLONE
 
-__all__ = ["add", "cancel", "claim", "is_waiting", "missing", "new_row", "position"]
+__all__ = ["Share", "add", "cancel", "claim", "is_waiting", "missing", "new_row", "position"]
+
+Share = Literal["all", "home", "away"]
+"""Which jobs are claimed: all, those that only this server can do, or those that any machine can."""
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _ADDING = 0x76766A71  # names our lock among PostgreSQL's advisory locks
@@ -92,12 +96,17 @@ async def add(
 
 
 async def claim(
-    connection: AsyncConnection, worker: str, kinds: Collection[str], now: float, lease_seconds: float
+    connection: AsyncConnection,
+    worker: str,
+    kinds: Collection[str],
+    now: float,
+    lease_seconds: float,
+    share: Share = "all",
 ) -> Job | None:
     """Take the job that goes first, in one statement."""
     first = (
         select(jobs.c.id)
-        .where(jobs.c.state == QUEUED, jobs.c.kind.in_(kinds))
+        .where(_fits(kinds, share))
         .order_by(jobs.c.priority.desc(), jobs.c.created, jobs.c.id)
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -154,10 +163,22 @@ async def position(connection: AsyncConnection, id: str) -> int | None:  # noqa:
     return await connection.scalar(select(func.count()).select_from(jobs).where(jobs.c.state == QUEUED, before)) or 0
 
 
-async def is_waiting(connection: AsyncConnection, kinds: Collection[str]) -> bool:
+async def is_waiting(connection: AsyncConnection, kinds: Collection[str], share: Share = "all") -> bool:
     """Whether a claim of one of these kinds would find something."""
-    found = select(jobs.c.id).where(jobs.c.state == QUEUED, jobs.c.kind.in_(kinds)).limit(1)
+    found = select(jobs.c.id).where(_fits(kinds, share)).limit(1)
     return await connection.scalar(found) is not None
+
+
+def _fits(kinds: Collection[str], share: Share) -> ColumnElement[bool]:
+    """What waits and may be claimed. Voices of people lie with the server, and so does what has no voice at all."""
+    waits = and_(jobs.c.state == QUEUED, jobs.c.kind.in_(kinds))
+    anywhere = func.coalesce(jobs.c.params["voice_engine"].as_string(), CLONE) != CLONE
+    match share:
+        case "home":
+            return and_(waits, not_(anywhere))
+        case "away":
+            return and_(waits, anywhere)
+    return waits
 
 
 def missing() -> NotFound:

@@ -22,7 +22,10 @@ from vivavoce.media.audio import write_wav
 from vivavoce.nouns import Audio
 from vivavoce.store.remains import is_left_behind
 
-__all__ = ["LONGEST_SECONDS", "MOST_RECORDINGS", "Consent", "StoredVoice", "VoiceStore"]
+__all__ = ["CLONE", "LONGEST_SECONDS", "MOST_RECORDINGS", "Consent", "StoredVoice", "VoiceStore"]
+
+CLONE = "clone"
+"""In the place of a voice engine: the voice is one of these."""
 
 MOST_RECORDINGS, LONGEST_SECONDS = 10, 300.0
 """Recordings of one voice, and seconds of all of them together."""

@@ -12,15 +12,12 @@ from vivavoce.errors import InvalidInput, TooLarge
 from vivavoce.nouns import Canvas
 from vivavoce.registry import Registry
 from vivavoce.store.avatars import AvatarLibrary
-from vivavoce.store.voices import VoiceStore
+from vivavoce.store.voices import CLONE, VoiceStore
 from vivavoce.studio.config import StudioConfig
 from vivavoce.studio.sizes import canvas_of
 from vivavoce.text import languages
 
 __all__ = ["CLONE", "Scene", "Stager"]
-
-CLONE = "clone"
-"""In the place of a voice engine: the voice is that of somebody who was recorded."""
 
 _MOST_SKIP = 4
 

@@ -35,7 +35,7 @@ from vivavoce.studio.listeners import Listeners
 from vivavoce.studio.people import People
 from vivavoce.studio.replies import Replies
 from vivavoce.studio.scene import Stager, builtin_avatars
-from vivavoce.studio.service import DETACHED, REMOTE, UPLOADS, Studio
+from vivavoce.studio.service import DETACHED, UPLOADS, Studio
 from vivavoce.studio.spoken import Manner
 from vivavoce.studio.upkeep import Upkeep
 from vivavoce.studio.webhooks import Webhooks
@@ -123,9 +123,13 @@ class Services:
                 emit_seconds=audio.emit_seconds,
             ),
         )
-        kinds = DETACHED if settings.work.videos else tuple(kind for kind in DETACHED if kind not in REMOTE)
         self._dispatcher = Dispatcher(
-            self.jobs, self._ledger, self.studio.run, kinds=kinds, slots=workers, ended=self.upkeep.settle
+            self.jobs if settings.work.videos else _AtHome(self.jobs),
+            self._ledger,
+            self.studio.run,
+            kinds=DETACHED,
+            slots=workers,
+            ended=self.upkeep.settle,
         )
         self._offer: Mapping[str, Any] | None = None
         self._offered = asyncio.Event()
@@ -211,10 +215,10 @@ class Services:
         return job, created
 
     async def claim(self, worker: str, kinds: Sequence[str], seconds: float) -> Job | None:
-        """A job for a worker elsewhere, waited for so long."""
-        job = await self.jobs.claim(worker, kinds)
-        if job is None and seconds and await self.jobs.waiting(kinds, seconds):
-            return await self.jobs.claim(worker, kinds)
+        """A job for a worker elsewhere, waited for so long; what needs the voice of somebody stays here."""
+        job = await self.jobs.claim(worker, kinds, "away")
+        if job is None and seconds and await self.jobs.waiting(kinds, seconds, "away"):
+            return await self.jobs.claim(worker, kinds, "away")
         return job
 
     async def cancel(self, id: str, *, owner: str | None) -> Job:  # noqa: A002  the field's own word
@@ -279,6 +283,21 @@ class Services:
         self._offered.set()
         self._dispatcher.start()
         _log.info("ready", loaded=self._offer["loaded"])
+
+
+class _AtHome:
+    """The queue of a server that leaves to other machines what they can do."""
+
+    def __init__(self, jobs: JobTable) -> None:
+        self._jobs = jobs
+
+    async def claim(self, worker: str, kinds: Sequence[str]) -> Job | None:
+        """The most urgent job that only this server can do."""
+        return await self._jobs.claim(worker, kinds, "home")
+
+    async def waiting(self, kinds: Sequence[str], timeout: float) -> bool:  # noqa: ASYNC109
+        """Wait until there is one."""
+        return await self._jobs.waiting(kinds, timeout, "home")
 
 
 def _services(request: Request) -> Services:
