@@ -1,8 +1,8 @@
 """What is kept of a person's film: where the face is in every picture, what the mouth does there, and how it looks.
 
-Everything that drives, chooses and paints reads this and nothing else. Shapes are *canonical*: in eye distances, the head
-upright and frontal, as ``face.track.Canonical`` gives them; a shape is a *slow* part, the expression, and a *fast* part,
-speech. Stored as ``person.npz`` and a pack of JPEGs beside the reels of ``face.footage``, never a pickle.
+Everything that drives, chooses and paints reads this and nothing else. Shapes are *canonical*: in eye distances, the
+head upright and frontal, as ``face.track.Canonical`` gives them; a shape is a *slow* part, the expression, and a *fast*
+part, speech. Stored as ``person.npz`` and a pack of JPEGs beside the reels of ``face.footage``, never a pickle.
 """
 
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ class Library:
     features: F32
     """``(n, 6)``: ``FEATURES``."""
     opening: F32
-    """``(n,)`` 0-1: share of what is between the outer lips that is not of the lips' colour; below 0.01 they are shut."""
+    """``(n,)`` 0-1: share of what the outer lips enclose that is not of their colour; below 0.01 they are shut."""
     skin: F32
     """``(n,)``: log sharpness of the skin around the mouth over its median."""
     lips: F32
