@@ -21,6 +21,7 @@ __all__ = [
     "Job",
     "JobEvent",
     "JobState",
+    "Lesson",
     "Mark",
     "Segment",
     "SpeakerTraits",
@@ -284,6 +285,22 @@ class CloneTraits:
     licence: str = ""
     network: bool = False
     """Whether recordings and words leave this machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """How far something is learnt."""
+
+    fraction: float
+    """Of all of it, 0-1."""
+    stage: str
+    """``track``, ``library``, ``refine``, …"""
+    epoch: int = 0
+    epochs: int = 0
+    """0 where the stage has none."""
+    loss: float | None = None
+    preview: bytes = b""
+    """JPEG of what it looks like by now; empty where there is nothing new to see."""
 
 
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]

@@ -4,7 +4,7 @@ Engines are synchronous and know nothing of HTTP, jobs or asyncio. State of a st
 method returns, never in the engine: two streams may be read in turn. Closing an iterator cancels its work.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -21,6 +21,7 @@ from vivavoce.nouns import (
     EarTraits,
     FaceTraits,
     Frame,
+    Lesson,
     SpeakerTraits,
     Speech,
     Transcript,
@@ -28,10 +29,25 @@ from vivavoce.nouns import (
     VoiceTraits,
 )
 
-__all__ = ["Animator", "Chat", "Cloner", "Enhancer", "Idler", "Recognizer", "Report", "SpeakerEncoder", "Synthesizer"]
+__all__ = [
+    "Animator",
+    "Chat",
+    "Cloner",
+    "Enhancer",
+    "Idler",
+    "Recognizer",
+    "Report",
+    "SpeakerEncoder",
+    "Synthesizer",
+    "Tell",
+    "Trainer",
+]
 
 Report = Callable[[float, str], None]
 """Called with progress 0–1 and the name of the stage; raises ``Cancelled`` when the work was cancelled."""
+
+Tell = Callable[[Lesson], None]
+"""Called often while something is learnt; raises ``Cancelled`` when the work was cancelled."""
 
 
 class Synthesizer(Protocol):
@@ -82,6 +98,22 @@ class Idler(Protocol):
 
     def idle(self, avatar: Avatar, *, canvas: Canvas, seconds: float) -> Iterator[Frame]:
         """``canvas.frames(seconds)`` frames whose last leads to the first, to be played in a loop."""
+
+
+@runtime_checkable
+class Trainer(Protocol):
+    """What a face may be besides: one that learns a person from a film of them, over minutes or hours."""
+
+    def train(
+        self, source: Path, into: Path, *, work: Path, epochs: int, options: Mapping[str, float | str], tell: Tell
+    ) -> Avatar:
+        """Learn the person in the video ``source`` and make an avatar in the existing, empty folder ``into``.
+
+        What was learnt so far is kept in the folder ``work``, which outlives the process: called again with the same
+        source and options it goes on there, and comes to the same end. ``epochs`` is how often a network sees the
+        film; an engine without one ignores it. Cancelled, it raises, and what ``work`` holds is still good. Raises
+        ``InvalidInput`` for options that it does not have, ``FaceRejected`` with advice for a film that cannot be used.
+        """
 
 
 class Recognizer(Protocol):
