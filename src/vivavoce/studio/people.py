@@ -121,7 +121,7 @@ class People:
 
         async def produce(put: Callable[[str], Awaitable[None]], _: object, entry: Entry) -> None:
             done = await self._studio.tasks.done("enrol", params, entry, _progress(entry))
-            entry.result.update({"speaker_id": done["id"], "seconds": done["seconds"], "warnings": done["warnings"]})
+            entry.result.update({"speaker_id": done["id"], "duration": done["seconds"], "warnings": done["warnings"]})
             await put(done["id"])
 
         made = ""
@@ -152,7 +152,7 @@ class People:
     ) -> Heard:
         """Make speech that stays as long as any result, as a job of kind ``audio_clone``; ``noted`` are its parameters.
 
-        The job's result tells ``seconds``, and what ``kept`` adds. Raises what the voice raises.
+        The job's result tells ``duration``, and what ``kept`` adds. Raises what the voice raises.
         """
 
         async def produce(put: Callable[[Heard], Awaitable[None]], _: object, entry: Entry) -> None:
@@ -167,27 +167,32 @@ class People:
                 part.unlink(missing_ok=True)
             heard = Heard(name, done["seconds"], str(done.get("voice_fallback", "")))
             await entry.report("voice", {"id": name, "seconds": heard.seconds})
-            entry.result.update({"seconds": heard.seconds, **kept(heard)})
+            entry.result.update({"duration": heard.seconds, **kept(heard)})
             if heard.voice_fallback:
                 entry.result["voice_fallback"] = heard.voice_fallback
             await put(heard)
 
         return await _last(self._studio.request(_KIND, noted, order, produce))
 
-    async def speak(self, spoken: Spoken, form: str, target: Path, order: Order) -> Mapping[str, Any]:
+    async def speak(
+        self, spoken: Spoken, form: str, target: Path, order: Order, *, speed: float = 1.0
+    ) -> Mapping[str, Any]:
         """Write speech to ``target`` in one of ``media.formats.FORMATS``, as a job of kind ``speech``.
 
-        Gives ``seconds``, ``words`` and maybe ``voice_fallback``.
+        Gives ``seconds``, and ``voice_fallback`` when the embedded voice spoke in place of the one that was asked for.
         """
-        params = _params(spoken, order.owner, form, target)
+        params = _params(spoken, order.owner, form, target) | {"speed": speed}
         noted = {**asdict(spoken), "format": form}
-        return await self._studio.attend(
-            "speech", params, order, noted=noted, kept=lambda done: {"seconds": done["seconds"]}
-        )
+        return await self._studio.attend("speech", params, order, noted=noted, kept=_told)
 
 
 def _params(spoken: Spoken, owner: str, form: str, target: Path) -> dict[str, Any]:
     return {**asdict(spoken), "owner": owner, "format": form, "audio": str(target)}
+
+
+def _told(done: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a task's result stands in the job."""
+    return {"duration" if name == "seconds" else name: value for name, value in done.items()}
 
 
 def _progress(entry: Entry) -> Callable[[Event], Awaitable[None]]:

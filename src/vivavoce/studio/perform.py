@@ -9,8 +9,8 @@ describe   none                                                                 
                                                                                    ``loaded``
 say        maybe ``audio`` (path to write), ``recording`` (path), ``owner``        ``speech`` (plain), ``frames``,
                                                                                    ``words``
-speech     ``text``, ``language``, ``voice_engine``, ``voice``, ``audio`` (path),  ``seconds``, ``words``
-           ``format``, maybe ``owner``; no scene
+speech     ``text``, ``language``, ``voice_engine``, ``voice``, ``audio`` (path),  ``seconds``
+           ``format``, maybe ``owner``, ``speed``; no scene
 render     ``speech``, ``start_frame``, ``video``, ``audio`` (paths to write);     ``frames``, ``seconds``
            maybe ``growing``
 film       ``video``; maybe ``audio``, ``growing`` (paths to write),               ``frames``, ``seconds``
@@ -41,6 +41,7 @@ from vivavoce.errors import EngineUnavailable, InvalidInput, NotFound, VivavoceE
 from vivavoce.face.locate import FaceLocator
 from vivavoce.media import audio, formats, video
 from vivavoce.media.synthetic import mark_wav
+from vivavoce.media.tempo import at_speed
 from vivavoce.models import ModelStore
 from vivavoce.nouns import Audio, Canvas, Frame, Speech
 from vivavoce.ports import Idler
@@ -162,8 +163,9 @@ class Stage:
     def _speech(self, params: Mapping[str, Any], prompter: Prompter) -> dict[str, Any]:
         prompter.report(0.0, "voice")
         said = self._voicing.speak(params, prompter, complete=False)
-        formats.write(Path(params["audio"]), said.audio, params["format"])
-        return {"seconds": round(said.audio.seconds, 3), "words": speeches.words(said)}
+        sound = at_speed(said.audio, params.get("speed", 1.0))
+        formats.write(Path(params["audio"]), sound, params["format"])
+        return {"seconds": round(sound.seconds, 3)}
 
     def _render(self, params: Mapping[str, Any], prompter: Prompter) -> dict[str, Any]:
         return self._shot(params, speeches.from_plain(params["speech"]), prompter)

@@ -25,6 +25,7 @@ from vivavoce.web import (
     realtime,
     site,
     speakers,
+    speech,
     studio,
     transcriptions,
     videos,
@@ -95,7 +96,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         expose_headers=_EXPOSED,
     )
     families = (chunks, lipsync, audio, speakers, listening, studio, generation, cloning)
-    native = (avatars, lists, voices, jobs, videos, chat, transcriptions, realtime, workers)
+    native = (avatars, lists, voices, jobs, videos, chat, transcriptions, speech, realtime, workers)
     for room in (*families, *native, site):
         app.include_router(room.router)
     app.mount("/ui", site.assets())
