@@ -11,11 +11,11 @@ import pytest
 
 from vivavoce.engines.photo import PhotoFace, bundle
 from vivavoce.engines.photo.fit import Portrait, fit
-from vivavoce.engines.photo.geometry import FaceAxes, thin_plate
 from vivavoce.engines.photo.lips import refine_lips
 from vivavoce.engines.photo.renderer import Pose, Renderer
 from vivavoce.engines.photo.rig import PARAMETERS
 from vivavoce.errors import InvalidInput, NotFound
+from vivavoce.face.geometry import FaceAxes, thin_plate
 from vivavoce.nouns import Audio, Avatar, Canvas, Frame, Mark, Speech
 
 AVATARS = Path(bundle.__file__).parents[2] / "artwork" / "avatars"

@@ -10,12 +10,12 @@ import pytest
 
 from vivavoce.engines.photo import PhotoFace, bundle
 from vivavoce.engines.photo.fit import Portrait, fit
-from vivavoce.engines.photo.geometry import FaceAxes
 from vivavoce.engines.photo.lips import refine_lips
 from vivavoce.engines.photo.replay import Replay
 from vivavoce.engines.photo.rig import PARAMETERS
 from vivavoce.errors import InvalidInput, NotFound
 from vivavoce.face.footage import Footage, Take
+from vivavoce.face.geometry import FaceAxes
 from vivavoce.face.track import Track
 from vivavoce.media.reel import Reel, write_reel
 from vivavoce.nouns import Audio, Avatar, Canvas, Speech

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vivavoce.engines.photo.geometry import Floats, sample, smoothstep
 from vivavoce.engines.photo.mouth import build_interior
 from vivavoce.engines.photo.rig import PARAMETERS, Rig
 from vivavoce.face import mesh as m
+from vivavoce.face.geometry import Floats, sample, smoothstep
 from vivavoce.face.mesh import FaceMesh
 
 __all__ = ["Articulator", "fold_depth", "fold_map", "three"]

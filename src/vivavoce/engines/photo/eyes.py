@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vivavoce.engines.photo.geometry import FaceAxes, Floats, smoothstep
 from vivavoce.engines.photo.rig import Rig
 from vivavoce.face import mesh as m
+from vivavoce.face.geometry import FaceAxes, Floats, smoothstep
 
 __all__ = ["Box", "Eye", "EyeMove", "build_eyes"]
 

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vivavoce.engines.photo.geometry import smoothstep, thin_plate
 from vivavoce.engines.photo.rig import Rig
+from vivavoce.face.geometry import smoothstep, thin_plate
 from vivavoce.face.mesh import CHIN, FOREHEAD, FaceMesh
 
 __all__ = ["STEP", "Head", "build_head"]

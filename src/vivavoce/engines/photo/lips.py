@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vivavoce.engines.photo.geometry import FaceAxes, Floats, sample, smoothstep
 from vivavoce.face import mesh as m
+from vivavoce.face.geometry import FaceAxes, Floats, sample, smoothstep
 
 __all__ = ["Mouth", "refine_lips"]
 

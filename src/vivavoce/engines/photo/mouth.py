@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from vivavoce.engines.photo.geometry import FaceAxes, Floats, sample, smoothstep
 from vivavoce.engines.photo.rig import JAW_DROP, MEETING, Rig
 from vivavoce.face import mesh as m
+from vivavoce.face.geometry import FaceAxes, Floats, sample, smoothstep
 from vivavoce.face.mesh import FaceMesh
 
 __all__ = ["Interior", "build_interior"]

@@ -13,9 +13,9 @@ import numpy.typing as npt
 from vivavoce.engines.photo.articulator import Articulator, fold_depth, fold_map, three
 from vivavoce.engines.photo.eyes import Box, EyeMove, build_eyes
 from vivavoce.engines.photo.fit import Portrait
-from vivavoce.engines.photo.geometry import Floats, sample, smoothstep
 from vivavoce.engines.photo.head import MOVES, STEP, build_head
 from vivavoce.engines.photo.rig import build_rig
+from vivavoce.face.geometry import Floats, sample, smoothstep
 
 __all__ = ["Pose", "Renderer"]
 

@@ -15,13 +15,13 @@ import numpy.typing as npt
 
 from vivavoce.engines.photo.articulator import Articulator, fold_depth, fold_map
 from vivavoce.engines.photo.eyes import Box
-from vivavoce.engines.photo.geometry import FaceAxes, Floats, sample, smoothstep
 from vivavoce.engines.photo.rig import PARAMETERS, build_rig
-from vivavoce.engines.photo.screen import Screen
 from vivavoce.engines.photo.shoot import controls, spline
 from vivavoce.face import mesh as m
 from vivavoce.face.footage import LIGHT, Footage
+from vivavoce.face.geometry import FaceAxes, Floats, sample, smoothstep
 from vivavoce.face.mesh import FaceMesh
+from vivavoce.face.screen import Screen
 from vivavoce.media.reel import Planes
 from vivavoce.nouns import Canvas
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vivavoce.engines.photo.geometry import FaceAxes, Floats, falloff, smoothstep, thin_plate
 from vivavoce.engines.photo.lips import Mouth, refine_lips
 from vivavoce.face import mesh as m
+from vivavoce.face.geometry import FaceAxes, Floats, falloff, smoothstep, thin_plate
 from vivavoce.face.mesh import FaceMesh
 
 __all__ = ["JAW_DROP", "MEETING", "PARAMETERS", "Rig", "build_rig"]

@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vivavoce.engines.photo.geometry import FaceAxes, Floats, sample, smoothstep, thin_plate
 from vivavoce.engines.photo.lips import refine_lips
 from vivavoce.errors import FaceRejected, InvalidInput
 from vivavoce.face import mesh as m
 from vivavoce.face.footage import LIGHT, Footage, Take
+from vivavoce.face.geometry import FaceAxes, Floats, sample, smoothstep, thin_plate
 from vivavoce.face.locate import MIN_EYES, FaceLocator
 from vivavoce.face.mesh import FaceMesh
 from vivavoce.face.preflight import MIN_SECONDS, USED_SECONDS
