@@ -78,6 +78,10 @@ class _Handler(vendors._Handler):
         if mood == "ok" and asked.path.startswith("/v1/voices/") and asked.method == "DELETE" and not known:
             detail = {"status": "voice_does_not_exist", "message": "A voice with that id does not exist."}
             return self._send(400, "application/json", json.dumps({"detail": detail}).encode())
+        if mood == "lost":  # it does what it is asked, and nobody hears of it
+            self._spoken(asked)
+            self.close_connection = True
+            return None
         return super()._answer(mood, asked)
 
     def _spoken(self, asked: vendors.Asked) -> vendors._Answer:

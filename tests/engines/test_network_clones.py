@@ -355,3 +355,42 @@ def test_settings_reach_the_engines() -> None:
     assert "kk" in cloud.traits.languages
     assert KEY not in repr(group) + repr(eleven)
     assert options["clone.world"] == {"voice": "f2"}
+
+
+@pytest.mark.parametrize("mood", ["lost", "closed", "500", "502", "504"])
+def test_a_voice_is_never_made_twice(
+    service: CloningService, make: Make, recording: Audio, tmp_path: Path, mood: str
+) -> None:
+    """Where a service may have made it although its answer never came, it is not asked again."""
+    service.moods = [mood]
+    with pytest.raises(EngineUnavailable) as failed:
+        make("elevenlabs").enrol([recording], tmp_path)
+    assert len(service.asked) == 1
+    assert len(service.voices) == (mood == "lost")
+    if not mood.isdigit():
+        assert "look there before you try again" in str(failed.value)
+
+
+@pytest.mark.parametrize("moods", [["503:0"], ["429:0", "503:0"]])
+def test_a_service_that_is_busy_is_asked_again(
+    service: CloningService, make: Make, recording: Audio, tmp_path: Path, moods: list[str]
+) -> None:
+    service.moods = list(moods)
+    make("elevenlabs").enrol([recording], tmp_path)
+    assert len(service.asked) == len(moods) + 1
+    assert len(service.voices) == 1
+
+
+def test_a_voice_that_cannot_be_kept_here_is_deleted_there(
+    service: CloningService, make: Make, recording: Audio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when its enrolment is given up, and its folder removed, while the service is at it."""
+
+    def gone(into: Path, facts: object) -> None:
+        raise FileNotFoundError(into)
+
+    monkeypatch.setattr("vivavoce.engines.clones.elevenlabs.put", gone)
+    with pytest.raises(FileNotFoundError):
+        make("elevenlabs").enrol([recording], tmp_path)
+    assert [asked.method for asked in service.asked] == ["POST", "DELETE"]
+    assert service.voices == {}

@@ -92,9 +92,13 @@ class ElevenLabsCloner:
         }
         heard = (into / REFERENCE).read_bytes()
         call = Call(f"{self._base}/v1/voices/add", form=form, files={"files": (REFERENCE, heard, "audio/wav")})
-        made = self._asked(call, _made)
-        (into / REFERENCE).unlink()
-        put(into, {"engine": _ENGINE, "voice_id": made["voice_id"]})
+        made = self._asked(call, _made, once=True)
+        try:
+            (into / REFERENCE).unlink()
+            put(into, {"engine": _ENGINE, "voice_id": made["voice_id"]})
+        except OSError:  # nobody would know of the voice any more: its enrolment was given up meanwhile
+            self._delete(made["voice_id"])
+            raise
         if made.get("requires_verification"):
             warnings.append("ElevenLabs wants this voice to be verified before it speaks; see its site.")
         return tuple(warnings)
@@ -108,18 +112,21 @@ class ElevenLabsCloner:
 
         Raises ``EngineUnavailable``, ``Overloaded``, ``TimedOut``: then it is still there.
         """
-        self._asked(Call(f"{self._base}/v1/voices/{_voice_id(voice)}", "DELETE"), _deleted)
+        self._delete(_voice_id(voice))
 
     def close(self) -> None:
         """Close the connections."""
         self._voice.close()
         self._client.close()
 
-    def _asked(self, call: Call, read: Any) -> Any:
+    def _delete(self, voice_id: str) -> None:
+        self._asked(Call(f"{self._base}/v1/voices/{voice_id}", "DELETE"), _deleted)
+
+    def _asked(self, call: Call, read: Any, *, once: bool = False) -> Any:
         good = (200, 400, 404) if call.method == "DELETE" else (200,)
 
         async def ask(wanted: Call, deadline: float) -> Any:
-            return await self._client.ask(wanted, read, deadline, good=good)
+            return await self._client.ask(wanted, read, deadline, good=good, once=once)
 
         late = "ElevenLabs did not answer within {0:g} s; try again."
         return next(Recital(self._client, [call], ask, late=late))

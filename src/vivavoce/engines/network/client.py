@@ -30,6 +30,7 @@ Upload = tuple[str, bytes, str]
 _PAUSES = (0.25, 1.0)
 """Seconds before the second and the third attempt, where the service does not say how long to wait."""
 _PASSING = frozenset({500, 502, 503, 504})
+_BUSY = frozenset({503})
 _MOST_BYTES = 96_000_000
 """Ten minutes of sound at 48 kHz, in base64."""
 _ERROR_BYTES = 4_000
@@ -138,13 +139,15 @@ class Client:
         deadline: float,
         *,
         good: Container[int] = (httpx.codes.OK,),
+        once: bool = False,
     ) -> T:
         """Send ``call`` and have ``read`` make something of a good answer; ``deadline`` is the loop's clock.
 
         Answers of a status that is in ``good`` are read.
 
         Tried up to three times, but only while no answer has begun: when there is no connection, and when the service
-        says that it is busy or broken for the moment. Raises ``Overloaded``, ``TimedOut``, ``EngineUnavailable``, and
+        says that it is busy or broken for the moment. With ``once`` not where it may have done it all the same: only
+        without a connection, or when it is busy. Raises ``Overloaded``, ``TimedOut``, ``EngineUnavailable``, and
         ``InvalidInput`` for a voice that the service does not know.
         """
         for pause in (*_PAUSES, None):
@@ -154,12 +157,12 @@ class Client:
                     if response.status_code in good:
                         answered = True
                         return await read(response)
-                    wait = await self._refused(response, pause)
+                    wait = await self._refused(response, pause, _BUSY if once else _PASSING)
             except httpx.TimeoutException as e:
                 if pause is None or not isinstance(e, httpx.ConnectTimeout):
                     raise TimedOut(f"{self._service} did not answer in time; try again.") from None
             except httpx.TransportError as e:
-                self._broken(e, answered=answered, last=pause is None)
+                self._broken(e, answered=answered, last=pause is None, once=once)
             except (httpx.InvalidURL, httpx.StreamError, httpx.DecodingError):
                 raise EngineUnavailable(f"{self._service} cannot be used as it is set up: check its address.") from None
             await self._pause(wait or 0.0, deadline)
@@ -185,8 +188,13 @@ class Client:
             raise Overloaded(f"{self._service} is busy and asks to wait longer than its limit; try again later.")
         await asyncio.sleep(seconds)
 
-    def _broken(self, error: httpx.TransportError, *, answered: bool, last: bool) -> None:
+    def _broken(self, error: httpx.TransportError, *, answered: bool, last: bool, once: bool) -> None:
         """A connection that fails: returns when another attempt may help."""
+        if once and not isinstance(error, httpx.ConnectError):
+            raise EngineUnavailable(
+                f"The answer of {self._service} broke off; it may have done what it was asked: look there before you "
+                "try again."
+            ) from None
         if answered:
             raise EngineUnavailable(f"The answer of {self._service} broke off; try again.") from None
         helps = isinstance(error, httpx.ConnectError | httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError)
@@ -195,14 +203,14 @@ class Client:
                 f"{self._service} cannot be reached; check its address and this machine's network."
             ) from None
 
-    async def _refused(self, response: httpx.Response, pause: float | None) -> float:
+    async def _refused(self, response: httpx.Response, pause: float | None, passing: Container[int]) -> float:
         """An answer that is no success: the seconds to wait before another attempt, or the error."""
         status = response.status_code
         if status == 429:
             if pause is None:
                 raise Overloaded(f"{self._service} is busy (429); try again later.")
             return _retry_after(response.headers.get("retry-after"), pause)
-        if status in _PASSING and pause is not None:
+        if status in passing and pause is not None:
             return _retry_after(response.headers.get("retry-after"), pause)
         raise self._final(status, await self._said(response))
 
