@@ -10,7 +10,7 @@ from vivavoce.face.mesh import FOREHEAD
 from vivavoce.media.reel import Planes
 from vivavoce.nouns import Canvas
 
-__all__ = ["Screen"]
+__all__ = ["ENLARGEMENT", "Screen"]
 
 Bytes = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
@@ -21,8 +21,8 @@ _FACE_SHARE = 0.205
 """Wanted eye distance as a share of the canvas's height, as for portraits."""
 _LARGEST_SHARE = 0.36
 _EYE_LINE = 0.40
-_ENLARGEMENT = 1.5
-"""Above this a face is not enlarged to take a better share of the canvas."""
+ENLARGEMENT = 1.5
+"""What a face that is painted anew bears."""
 _NEARLY = 0.8
 _SOFT = 0.03
 """Of the canvas's longer side: how softly the film fades into its continued background."""
@@ -31,10 +31,11 @@ _SOFT = 0.03
 class Screen:
     """Which part of which reel fills the canvas, and where landmarks come to lie on it."""
 
-    def __init__(self, footage: Footage, canvas: Canvas) -> None:
+    def __init__(self, footage: Footage, canvas: Canvas, enlargement: float = ENLARGEMENT) -> None:
+        """``enlargement``: above this a face is not enlarged to take a better share of the canvas."""
         self._canvas = canvas
         width, height = footage.size
-        scale, x, y = _framing(footage, canvas)
+        scale, x, y = _framing(footage, canvas, enlargement)
         self.take = _take(footage, scale)
         reduction = self.take.width / width
         # the part of the reel that is shown, on whole pairs of pixels: colours come in half the resolution
@@ -128,7 +129,7 @@ def _span(low: float, high: float, length: int) -> tuple[float, float]:
     return max(0.0, low), min(float(length), high)
 
 
-def _framing(footage: Footage, canvas: Canvas) -> tuple[float, float, float]:
+def _framing(footage: Footage, canvas: Canvas, enlargement: float) -> tuple[float, float, float]:
     """Scale and shift of the film: it covers the canvas if the head stays whole, its background is continued if not."""
     width, height = footage.size
     points = footage.track.points[footage.first : footage.last][footage.track.seen[footage.first : footage.last]]
@@ -149,7 +150,7 @@ def _framing(footage: Footage, canvas: Canvas) -> tuple[float, float, float]:
     if whole > _NEARLY * cover:  # an ear that leaves the picture now and then is better than a patched background
         whole = max(whole, cover)
     side = min(canvas.height, (canvas.width * canvas.height) ** 0.5)
-    wanted = min(_FACE_SHARE * side / eye, max(_ENLARGEMENT, cover))
+    wanted = min(_FACE_SHARE * side / eye, max(enlargement, cover))
     scale = float(np.clip(max(wanted, cover), min(fit_width, fit_height), max(whole, min(fit_width, fit_height))))
     x = canvas.width / 2 - float(eyes[0]) * scale
     x = (

@@ -1,0 +1,166 @@
+"""One picture of the film with another mouth: the person's own, out of other pictures, where this one has its lips.
+
+The base's pose and expression stay; its lower face moves to the shape that is wanted, and with it jaw, cheeks and
+beard, fading out around the face. On that lies the lower face, or the lips, of the picture that was chosen, warped to
+the same shape and in the base's light. Where runs of pictures join, the neighbouring ones shine through softly.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from vivavoce.engines.person.colour import ring, spread
+from vivavoce.engines.person.crops import Crops
+from vivavoce.engines.person.library import Library
+from vivavoce.engines.person.mask import OUTLINE, Layout, mask
+from vivavoce.engines.person.warp import Box, Grain, carried, fields, window
+from vivavoce.face import mesh as m
+from vivavoce.face.geometry import smoothstep
+from vivavoce.face.screen import Screen
+from vivavoce.media.reel import Planes
+from vivavoce.nouns import Canvas
+
+__all__ = ["CONTROLS", "Mouth", "Painter", "lower_share"]
+
+Bytes = npt.NDArray[np.uint8]
+F32 = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
+
+_LIPS = (*m.OUTER_UPPER, *m.OUTER_LOWER, *m.INNER_UPPER, *m.INNER_LOWER)
+CONTROLS = tuple(
+    sorted(
+        {
+            *_LIPS,
+            *(132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361),  # the jaw
+            *(18, 200, 199, 175, 83, 313, 182, 406, 201, 421, 208, 428, 171, 396, 32, 262, 140, 369),  # the chin
+            *(205, 425, 207, 427, 187, 411, 206, 426, 216, 436, 203, 423, 212, 432, 214, 434, 210, 430),  # cheeks
+            *(192, 416, 213, 433, 50, 280, 36, 266, 57, 287, 43, 273, 204, 424, 202, 422, 186, 410, 165, 391),
+            *(92, 322, 167, 393, 164, 2, 98, 327, 129, 358, 97, 326, 101, 330, 147, 376, 123, 352),
+        }
+    )
+)
+"""Landmarks that carry the lower face from picture to picture: lips, jaw, chin, cheeks, and below the nose."""
+_USED = tuple(sorted({*CONTROLS, *OUTLINE}))
+_CONTROLS = [_USED.index(i) for i in CONTROLS]
+_OUTLINE = [_USED.index(i) for i in OUTLINE]
+_MARGIN = 0.25
+"""Eye distances around the outlines of both lower faces in which the base's movement fades out."""
+_STILL = 0.3
+"""Pixels: a base that moves less is left as it is."""
+_SMALLEST = 10.0
+"""Pixels between the eyes, below which no mouth can be seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mouth:
+    """What a frame's mouth looks like."""
+
+    unit: int
+    """Number of the picture that it is taken from."""
+    fast: F32
+    """``(468, 3)``: the part of the shape that is speech, in eye distances; the slow part is the base's."""
+    fading: tuple[tuple[int, float], ...] = ()
+    """Other pictures that shine through, and their shares: below 1 altogether."""
+
+
+def lower_share(library: Library) -> F32:
+    """How far each landmark follows speech, ``(468,)``: 0 above the base of the nose, 1 from the upper lip on."""
+    height = np.median(library.slow[library.usable], axis=0)[:, 1]
+    return smoothstep(-0.1375, 0.075, height - height[2]).astype(np.float32)
+
+
+class Painter:
+    """A person on a canvas. Not shared between threads."""
+
+    def __init__(self, library: Library, canvas: Canvas) -> None:
+        self.library = library
+        self.screen = Screen(library.footage, canvas, enlargement=1.0)  # as it was filmed: sharp
+        self._crops = Crops(library, self.screen.scale)
+        self._grain = Grain.of(library.footage.track.eye * self.screen.scale)
+        self._whole = Box(0, 0, *canvas.size)
+        used = list(_USED)
+        self._points = library.points[:, used, :2]
+        self._fast = library.fast[:, used]
+        self._share = lower_share(library)[used]
+
+    def paint(self, number: int, planes: Planes, mouth: Mouth, layout: Layout = Layout.FULL) -> Bytes:
+        """RGB ``(height, width, 3)``: picture ``number`` of the film, whose ``planes`` are given, with this mouth."""
+        frame = self.screen.show(planes)
+        weight = float(self.library.footage.weight[number])
+        if weight <= 0 or self._grain.eye < _SMALLEST:
+            return frame
+        base, target = self._shapes(number, mouth.fast, weight)
+        around = np.vstack([target[_OUTLINE], base[_OUTLINE]])
+        box = Box.around(around, _MARGIN * self._grain.eye, self._grain)
+        inside = box.cut(self._whole)
+        if inside is None:
+            return frame
+        own, patches = self._fields(base[_CONTROLS], target[_CONTROLS], mouth, box)
+        below = self._moved(frame, own, box, layout)
+        cover = mask(dict(zip(OUTLINE, target[_OUTLINE], strict=True)), box, self._grain, layout)
+        self._lay(below, cover * np.float32(weight), patches, mouth, box)
+        frame[inside.within(self._whole)] = below[inside.within(box)]
+        return frame
+
+    def _shapes(self, number: int, fast: F32, weight: float) -> tuple[Floats, Floats]:
+        """Where the landmarks lie in the base, and where they shall lie; pixels of the canvas."""
+        head = self.library.head
+        change = (fast[list(_USED)] - self._fast[number]) * (self._share * np.float32(weight))[:, None]
+        moved = (change @ head.rotation[number].T * head.scale[number])[:, :2]
+        own = self._points[number]
+        return self.screen.to_canvas(own), self.screen.to_canvas(own + moved)
+
+    def _fields(self, base: Floats, target: Floats, mouth: Mouth, box: Box) -> tuple[F32, list[F32]]:
+        """Displacements on the box's grid: to the base on the canvas, and from the box to each source's crop."""
+        sources = [mouth.unit, *(unit for unit, _ in mouth.fading)]
+        points = self._points[sources][:, _CONTROLS]
+        there = [self._crops[unit].place(p) for unit, p in zip(sources, points, strict=True)]
+        moves = np.hstack([base - target, *(p - (target - box.origin) for p in there)])
+        found = fields(target, moves, box, self._grain)
+        return found[..., :2], [found[..., 2 * i + 2 : 2 * i + 4] for i in range(len(sources))]
+
+    def _moved(self, frame: Bytes, field: F32, box: Box, layout: Layout) -> Bytes:
+        """The base's part of the canvas, its lower face drawn to the target."""
+        field = field * window(box.size, self._grain.step)
+        inside = box.cut(self._whole)
+        if np.abs(field).max() < _STILL and inside == box:
+            return frame[box.within(self._whole)].copy()
+        how = cv2.INTER_CUBIC if layout is Layout.SKIN else cv2.INTER_LINEAR
+        return carried(frame, field + box.origin, box.size, how)
+
+    def _lay(self, below: Bytes, cover: F32, fields_: list[F32], mouth: Mouth, box: Box) -> None:
+        """Lay the sources over ``below``, where ``cover`` says."""
+        part = _bounds(cover, self._grain.step)
+        rows, columns = slice(part.y0, part.y1), slice(part.x0, part.x1)
+        step, cell = self._grain.step, self._grain.cell
+        nodes = slice(part.y0 // step, part.y1 // step), slice(part.x0 // step, part.x1 // step)
+        near = np.array([part.x0, part.y0], np.float32)
+        size = part.size
+        base = np.ascontiguousarray(below[rows, columns])
+        alpha = np.ascontiguousarray(cover[rows, columns])
+        patch = carried(self._crops[mouth.unit].rgb, fields_[0][nodes] + near, size, cv2.INTER_CUBIC)
+        coarse, seen = _means(patch, cell), _means(base, cell)
+        edge = ring(_means(alpha, cell))
+        light = spread(seen - coarse, edge)
+        own = coarse + light
+        for (unit, share), field in zip(mouth.fading, fields_[1:], strict=True):
+            image = self._crops[unit].coarse(cell)
+            other = carried(image, field[nodes] + near, size, cv2.INTER_LINEAR, cell).astype(np.float32)
+            light = light + np.float32(share) * (other + spread(seen - other, edge) - own)
+        lit = cv2.add(patch, cv2.resize(light, size, interpolation=cv2.INTER_LINEAR), dtype=cv2.CV_8U)
+        below[rows, columns] = cv2.blendLinear(lit, base, alpha, 1 - alpha)
+
+
+def _means(image: npt.NDArray[np.uint8] | F32, cell: int) -> F32:
+    """Means of an image's cells."""
+    height, width = image.shape[:2]
+    small = cv2.resize(image, (width // cell, height // cell), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.float32)
+
+
+def _bounds(cover: F32, step: int) -> Box:
+    """The whole cells that hold what is not 0."""
+    x, y, width, height = cv2.boundingRect((cover > 0).astype(np.uint8))
+    return Box(x // step * step, y // step * step, -(-(x + width) // step) * step, -(-(y + height) // step) * step)
