@@ -6,10 +6,12 @@ import { exchange, Growing } from "/ui/chat/exchange.js";
 import { Push } from "/ui/chat/push.js";
 import { Transcript } from "/ui/chat/transcript.js";
 import { CallError, isAbort } from "/ui/element/calls.js";
-import { $, choices, fillAvatars, fillVoices, pageLanguage, say, settled, translated, trouble, withCommands } from "/ui/shell.js";
+import { called, withSettings } from "/ui/names.js";
+import { $, choices, fillAvatars, fillVoices, say, settled, translated, trouble, withCommands } from "/ui/shell.js";
 import { canCapture } from "/ui/sound/capture.js";
 
 const SESSION = "vivavoce.conversation";
+const IN_VAIN = new Set(["invalid-input", "too-large", "unsupported-media", "engine-unavailable"]);  // what cannot be used now cannot be used then
 const WIDE = matchMedia("(min-width: 56.01rem)");
 const face = $("face");
 const transcript = new Transcript($("turns"), $("scroller"), document.querySelector(".bottom"));
@@ -91,7 +93,7 @@ function fail(mine, error, fields) {
   mine.question.drop();
   if (fields.text && !$("text").value) $("text").value = fields.text;
   $("invitation").hidden = !transcript.empty;
-  wrong(error, fields.audio ? fields : null);
+  wrong(error, fields.audio && !IN_VAIN.has(error.code) ? fields : null);
 }
 
 function rest() {
@@ -177,15 +179,6 @@ async function recall() {
 
 const titled = (name) => (name ? name[0].toUpperCase() + name.slice(1) : "");
 
-/** A language's name in the page's own. */
-function named(code) {
-  try {
-    return new Intl.DisplayNames([pageLanguage()], { type: "language" }).of(code);
-  } catch {  // no code that browsers know
-    return code;
-  }
-}
-
 function fillModels() {
   const before = $("model").value;
   const named = ({ name, engine }) => (engine === "scripted" ? say("chat.scripted") : name);
@@ -204,7 +197,7 @@ function describe() {
   if (!canCapture()) notes.push("chat.no-mic");
   else if (deaf) notes.push("chat.deaf");
   if (model?.network || (able.length && able.every(({ network }) => network))) notes.push("chat.away");
-  const language = named($("language").value);
+  const language = called($("language").value);
   $("how").replaceChildren(...withCommands(notes.map((key) => say(key, { language })).join(" ")));
   $("how").hidden = !notes.length;
   $("hearsPoorly").replaceChildren(...withCommands(say("mic.ear.poor")));
@@ -220,7 +213,7 @@ async function look() {
   [offer, { ears }] = await Promise.all([getJson("/v1/chat"), getJson("/v1/audio/engines").catch(() => ({ ears: null }))]);
   $("setup").hidden = offer.available;
   $("invitation").hidden = !offer.available || !transcript.empty;
-  $("missing").replaceChildren(...withCommands(offer.missing ?? ""));
+  $("missing").replaceChildren(...withSettings(offer.missing ?? ""));
   fillModels();
   describe();
 }
@@ -284,7 +277,7 @@ $("avatar").addEventListener("change", () => {
 });
 for (const id of ["avatar", "language", "model"]) $(id).addEventListener("change", describe);
 addEventListener("offline", () => wrong(new CallError("network", "")));
-addEventListener("online", () => { if (!turn) wrong(null); });
+addEventListener("online", () => { if (!failed) wrong(null); });
 WIDE.addEventListener("change", () => { $("who").open = WIDE.matches; });
 
 $("who").open = WIDE.matches;

@@ -1,12 +1,12 @@
 // The page of voices: those of people that were learnt here, a new one, and those that are always here.
 
-import { failure, getJson, send } from "/ui/api.js";
+import { failure, getJson, send, storedKey } from "/ui/api.js";
 import { CallError } from "/ui/element/calls.js";
-import { $, pageLanguage, reveal, say, translated, trouble, withCommands } from "/ui/shell.js";
+import { named, withSettings } from "/ui/names.js";
+import { $, pageLanguage, reveal, say, translated, trouble } from "/ui/shell.js";
 import { Work } from "/ui/sound/work.js";
 import { Builtin } from "/ui/voices/builtin.js";
 import { Person } from "/ui/voices/person.js";
-import { named } from "/ui/voices/speech.js";
 import { Takes } from "/ui/voices/takes.js";
 
 const PLENTY = 60;  // seconds of speech beyond which little is won
@@ -78,6 +78,7 @@ function fill() {
   $("enrol").hidden = !able.length;
   $("away").hidden = able.length > 0;
   $("mine").hidden = !persons.length;
+  $("whose").textContent = say(storedKey() ? "voices.mine.what" : "avatars.shared");
   $("ways").replaceChildren(...(offer.cloners ?? []).filter(({ available }) => !available).map(way));
   const before = $("engine").value;
   $("engine").replaceChildren(...able.map(({ engine, approximate }) => new Option(approximate ? say("voices.engine.approximate", { engine }) : engine, engine)));
@@ -109,7 +110,7 @@ function note() {
 
 function way({ engine, missing }) {
   const item = document.createElement("li");
-  item.append(Object.assign(document.createElement("b"), { textContent: engine }), " ", ...withCommands(missing ?? ""));
+  item.append(Object.assign(document.createElement("b"), { textContent: engine }), " ", ...withSettings(missing ?? ""));
   return item;
 }
 
@@ -156,6 +157,7 @@ async function welcome({ id }) {
   takes.clear();
   for (const field of ["name", "by"]) $(field).value = "";
   $("consent").checked = false;
+  $("byField").hidden = true;
   await refresh();
   const person = persons.find((one) => one.id === id);
   person?.open(true);
@@ -170,6 +172,7 @@ $("engine").addEventListener("change", () => {
   ready();
 });
 $("language").addEventListener("change", () => { chosen = true; });
+$("consent").addEventListener("change", () => { $("byField").hidden = !$("consent").checked; });
 $("again").addEventListener("click", () => refresh().then(() => wrong(null), (error) => wrong(error, $("away"))));
 $("sure").addEventListener("close", () => { if ($("sure").returnValue === "yes") forget(going); });
 for (const type of ["dragover", "drop"]) document.addEventListener(type, (event) => event.preventDefault());  // a file beside its place opens nothing

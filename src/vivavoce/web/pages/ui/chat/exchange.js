@@ -12,7 +12,21 @@ export async function* exchange(fields, signal) {
     if (value instanceof File) form.append(name, value, value.name);
     else if (value) form.append(name, value);
   }
-  const answer = await asked(form, signal);
+  for (const began = performance.now(); ;) {
+    try {
+      yield* answered(form, signal);
+      return;
+    } catch (error) {
+      if (error.code !== "conflict" || performance.now() - began > PATIENCE) throw error;
+    }
+    await new Promise((passed) => setTimeout(passed, LOOK));
+    signal.throwIfAborted();
+  }
+}
+
+async function* answered(form, signal) {
+  const answer = await send("/v1/chat", { method: "POST", headers: { Accept: "text/event-stream" }, body: form, signal });
+  if (!answer.ok) throw await failure(answer);
   let ended = false;
   for await (const { name, data } of eventsOf(answer)) {
     if (name === "error") throw new CallError(data.code ?? "internal", data.message ?? data.error);
@@ -20,16 +34,6 @@ export async function* exchange(fields, signal) {
     yield { name, data };
   }
   if (!ended) throw new CallError("network", "The connection broke.");
-}
-
-async function asked(form, signal) {
-  for (const began = performance.now(); ;) {
-    const answer = await send("/v1/chat", { method: "POST", headers: { Accept: "text/event-stream" }, body: form, signal });
-    if (answer.ok) return answer;
-    if (answer.status !== 409 || performance.now() - began > PATIENCE) throw await failure(answer);
-    await new Promise((passed) => setTimeout(passed, LOOK));
-    signal.throwIfAborted();
-  }
 }
 
 /** Chunks that somebody else still writes, to be looped over by who plays them. */

@@ -152,8 +152,9 @@ class Answer {
 
   /** It ended before its end: what nobody heard goes, and `key` says why; `more` is the server's own sentence. */
   cut(key, more = "") {
-    for (const sentence of this.#words.querySelectorAll(".sentence:not(.heard)")) sentence.remove();
-    this.chunks.length = this.#words.querySelectorAll(".sentence").length;
+    const heard = [...this.#words.querySelectorAll(".sentence.heard")];
+    this.#words.replaceChildren(...heard.flatMap((sentence, n) => (n ? [" ", sentence] : [sentence])));
+    this.chunks.length = heard.length;
     this.mark(-1);
     this.broke(key, more);
   }

@@ -1,8 +1,9 @@
 // The voices that are always here: folded, and heard with a press.
 
 import { isAbort } from "/ui/element/calls.js";
+import { named } from "/ui/names.js";
 import { $, pageLanguage, say, translated } from "/ui/shell.js";
-import { named, spoken } from "/ui/voices/speech.js";
+import { spoken } from "/ui/voices/speech.js";
 import { TONGUES, WORDS } from "/ui/words.js";
 
 export class Builtin {

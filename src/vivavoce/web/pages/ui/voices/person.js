@@ -2,9 +2,10 @@
 
 import { failure, send } from "/ui/api.js";
 import { isAbort } from "/ui/element/calls.js";
+import { dayOf, named } from "/ui/names.js";
 import { dress, pageLanguage, say } from "/ui/shell.js";
 import { Player } from "/ui/sound/player.js";
-import { named, spoken } from "/ui/voices/speech.js";
+import { spoken } from "/ui/voices/speech.js";
 import { WORDS } from "/ui/words.js";
 
 const BODY = Object.assign(document.createElement("template"), { innerHTML: `
@@ -14,12 +15,11 @@ const BODY = Object.assign(document.createElement("template"), { innerHTML: `
       <div class="known"><h3></h3><p class="small facts"></p></div>
       <span class="chip approximate" data-t="voices.approximate" hidden>approximate</span>
     </div>
-    <p class="small consented"></p>
+    <div class="row told"><p class="small consented"></p><button type="button" class="link forget" data-t="voices.forget">Delete</button></div>
     <ul class="warnings"></ul>
     <div class="row acts">
-      <button type="button" class="button slim compare" aria-expanded="false" data-t="voices.compare">Listen and compare</button>
-      <a class="button quiet slim film" data-t="voices.film">Make a video with it</a>
-      <button type="button" class="link forget" data-t="voices.forget">Delete</button>
+      <button type="button" class="button quiet slim compare" aria-expanded="false" data-t="voices.compare">Listen and compare</button>
+      <a class="button quiet slim film" data-t="voices.film">Make a video</a>
     </div>
     <div class="beside" hidden>
       <form class="bar"><textarea rows="1" required maxlength="500" data-l="voices.sentence"></textarea><button class="button" data-t="live.speak">Speak</button></form>
@@ -161,8 +161,7 @@ export class Person {
     dress(this.root);
     this.#find(".initial").textContent = [...name][0]?.toUpperCase() ?? "";
     this.#find("h3").textContent = name;
-    const day = new Date(clone.created).toLocaleDateString(pageLanguage(), { dateStyle: "medium" });
-    this.#find(".facts").textContent = [named(this.#language), clone.engine, day].join(" · ");
+    this.#find(".facts").textContent = [named(this.#language), clone.engine, dayOf(clone.created)].join(" · ");
     this.#find(".approximate").hidden = !clone.approximate;
     this.#find(".approximate").title = say("voices.approximate.what");
     const { given, by } = clone.consent ?? {};

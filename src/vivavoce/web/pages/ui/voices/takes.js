@@ -17,7 +17,7 @@ const PLACE = Object.assign(document.createElement("template"), { innerHTML: `
   <div class="empty">
     <button type="button" class="button record">${MIC}<span data-t="mic.record">Record</span></button>
     <label class="choose"><input type="file" multiple class="unseen" accept="audio/*,video/*,.flac,.opus,.wma,.amr,.mka"><strong data-t="voices.choose">Choose files</strong>
-      <span class="small" data-t="mic.drop">or drop it here · WAV, MP3, FLAC, OGG, M4A, or a video</span></label>
+      <span class="small" data-t="voices.drop">or drop them here · WAV, MP3, FLAC, OGG, M4A, or videos</span></label>
     <p class="small no-mic" hidden></p>
   </div>
   <div class="recording" hidden>
