@@ -37,8 +37,8 @@ async function listed(limit, offset, signal) {
 async function look(signal) {
   const limit = Math.min(MOST, Math.max(PAGE, rows.size));
   const jobs = await listed(limit, 0, signal);
-  const older = [...rows.keys()].slice(limit);  // beyond what one look brings
-  show(jobs, older.filter((id) => total > limit && !jobs.some((job) => job.id === id)));
+  const edge = jobs.length === limit ? jobs.at(-1).created : "";  // what is older is beyond this look, and stays
+  show(jobs, [...rows].filter(([id, { job }]) => job.created < edge && !jobs.some((one) => one.id === id)).map(([id]) => id));
 }
 
 /** Exactly these jobs, and behind them the rows that are kept as they are; what stays is not moved, so it plays on. */
