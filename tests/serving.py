@@ -18,10 +18,13 @@ import numpy as np
 import requests
 
 TOY = '''
+import json
+import os
 import threading
+import cv2
 from vivavoce.engines.espeak import EspeakVoice
-from vivavoce.errors import FaceRejected
-from vivavoce.nouns import Audio, Avatar, CloneTraits, FaceTraits, Frame, Speech, VoiceTraits
+from vivavoce.errors import FaceRejected, InvalidInput
+from vivavoce.nouns import Audio, Avatar, CloneTraits, FaceTraits, Frame, Lesson, Speech, VoiceTraits
 import numpy as np
 
 class Face:
@@ -30,6 +33,42 @@ class Face:
 
     def prepare(self, source, into):
         raise FaceRejected("The toy takes no pictures.")
+
+    def train(self, source, into, *, work, epochs, options, tell):
+        """What it has learnt is a number that tells whether each epoch was learnt once, in order, from one film.
+
+        Words in the film's own comment make it slow, hang, fail or die: see ``films.footage``.
+        """
+        film = source.read_bytes()
+        if options.get("quality") == "best":
+            raise InvalidInput("The toy has no quality.")
+        if b"toy:faceless" in film:
+            raise FaceRejected("No face was found; use a video of one person, seen from the front, in good light.")
+        for step in range(5):
+            tell(Lesson(0.02 * step, "track"))
+        held = work / "checkpoint.json"
+        epoch, weight = json.loads(held.read_text()) if held.exists() else (0, len(film))
+        while epoch < epochs:
+            if b"toy:slow" in film:
+                threading.Event().wait(0.03)
+            if b"toy:hang" in film and epoch == 3:
+                threading.Event().wait()
+            if b"toy:die" in film and epoch == 3:
+                os._exit(9)
+            if b"toy:bug" in film and epoch == 3:
+                raise ZeroDivisionError("secret of the toy")
+            epoch, weight = epoch + 1, (weight * 31 + epoch + 1) % 1_000_003
+            part = work / "checkpoint.part"
+            part.write_text(json.dumps([epoch, weight]))
+            part.replace(held)
+            picture = np.full((48, 64, 3), (epoch * 7) % 256, np.uint8)
+            preview = cv2.imencode(".jpg", picture)[1].tobytes() if epoch % 5 == 1 else b""
+            tell(Lesson(0.1 + 0.9 * epoch / epochs, "refine", epoch, epochs, 1 / (1 + epoch), preview))
+        (into / "head.json").write_text(json.dumps({"epochs": epoch, "weight": weight, "options": dict(options)}))
+        cv2.imwrite(str(into / "poster.jpg"), np.full((256, 256, 3), 180, np.uint8))
+        report = {"speech_seconds": 3.0, "advice": ["Speak for a minute."]}
+        (into / "avatar.json").write_text(json.dumps({"version": 1, "kind": "video", "report": report}))
+        return Avatar(into.name, into, "toy", ("Speak for a minute.",))
 
     def animate(self, avatar, speech, *, canvas, start_frame=0):
         for n in range(canvas.frames(speech.audio.seconds)):

@@ -117,6 +117,9 @@ class Work(Group):
     videos: bool = Field(
         default=True, description="Make queued videos in this server too; false leaves them to workers elsewhere"
     )
+    trainings: int = Field(
+        default=1, ge=1, le=16, description="Trainings that run at once, each in a process of its own; the others wait"
+    )
     token: SecretStr = Field(
         default=SecretStr(""), description="Token of workers on other machines; without it there are none"
     )

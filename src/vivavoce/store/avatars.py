@@ -13,6 +13,7 @@ from typing import Any
 from vivavoce.errors import InvalidInput, NotFound
 from vivavoce.nouns import Avatar
 from vivavoce.store.remains import is_left_behind
+from vivavoce.store.swap import swap
 
 __all__ = ["AvatarLibrary"]
 
@@ -71,21 +72,27 @@ class AvatarLibrary:
 
         Raises ``InvalidInput`` for a malformed or taken name, and what ``prepare`` raises; then nothing is left.
         """
-        name = name.strip().lower()
-        if not _NAME.fullmatch(name):
-            raise InvalidInput("An avatar's name has 1 to 63 letters a-z, digits, - or _, and begins with no - or _.")
-        taken = InvalidInput(f"There is an avatar {name!r} already; remove it first or choose another name.")
+        name = _checked(name)
         if name in self.names():
-            raise taken
-        self._root.mkdir(parents=True, exist_ok=True)
-        self.clear()
-        with self._hidden() as folder:
-            folder.mkdir()
-            _describe(folder, name, prepare(folder))
-            try:
-                folder.rename(self._root / name)
-            except OSError as error:  # somebody was faster: a folder with content is never replaced
-                raise taken from error
+            raise _taken(name)
+        with self._made(name, prepare) as folder:
+            self._place(folder, name)
+        return self.get(name)
+
+    def put(self, name: str, prepare: Callable[[Path], Avatar]) -> Avatar:
+        """Make an avatar as ``add`` does, in place of the user's own of that name if there is one.
+
+        The old one is there until the new one is whole, and always one of the two. Raises what ``add`` raises; the name
+        of a built-in one is taken.
+        """
+        name = _checked(name)
+        if name in _names(self._builtin):
+            raise _taken(name)
+        with self._made(name, prepare) as folder:
+            if _is_avatar(self._root / name):
+                swap(folder, self._root / name)
+            else:
+                self._place(folder, name)
         return self.get(name)
 
     def remove(self, name: str) -> None:
@@ -113,6 +120,22 @@ class AvatarLibrary:
         raise NotFound(f"There is no avatar {name[:63]!r}; there are: {', '.join(self.names())}.")
 
     @contextmanager
+    def _made(self, name: str, prepare: Callable[[Path], Avatar]) -> Iterator[Path]:
+        """A hidden folder with the avatar; what lies in it at the end is removed."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        self.clear()
+        with self._hidden() as folder:
+            folder.mkdir()
+            _describe(folder, name, prepare(folder))
+            yield folder
+
+    def _place(self, folder: Path, name: str) -> None:
+        try:
+            folder.rename(self._root / name)
+        except OSError as error:  # somebody was faster: a folder with content is never replaced
+            raise _taken(name) from error
+
+    @contextmanager
     def _hidden(self) -> Iterator[Path]:
         """A path beside the avatars that no name can reach; removed at the end."""
         folder = self._root / f".{os.getpid()}-{secrets.token_hex(8)}"
@@ -120,6 +143,17 @@ class AvatarLibrary:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _checked(name: str) -> str:
+    name = name.strip().lower()
+    if not _NAME.fullmatch(name):
+        raise InvalidInput("An avatar's name has 1 to 63 letters a-z, digits, - or _, and begins with no - or _.")
+    return name
+
+
+def _taken(name: str) -> InvalidInput:
+    return InvalidInput(f"There is an avatar {name!r} already; remove it first or choose another name.")
 
 
 def _damaged(name: str) -> NotFound:

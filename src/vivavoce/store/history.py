@@ -11,7 +11,7 @@ from vivavoce.nouns import Job, JobEvent, JobState
 from vivavoce.store.queue import missing
 from vivavoce.store.tables import OWED, deliveries, event_of, events, job_of, jobs
 
-__all__ = ["counts", "events_after", "forget", "get", "last_seq", "page", "remove", "with_key"]
+__all__ = ["counts", "events_after", "forget", "get", "last_seq", "latest", "page", "remove", "with_key"]
 
 _AT_ONCE = 500
 _ALL = 1_000_000
@@ -47,6 +47,13 @@ async def events_after(connection: AsyncConnection, id: str, after: int, limit: 
     """Events in order."""
     later = select(events).where(events.c.job == id, events.c.seq > after).order_by(events.c.seq).limit(limit)
     return [event_of(row) for row in (await connection.execute(later)).mappings()]
+
+
+async def latest(connection: AsyncConnection, id: str, type: str) -> JobEvent | None:  # noqa: A002
+    """The last event of a type."""
+    last = select(events).where(events.c.job == id, events.c.type == type).order_by(events.c.seq.desc()).limit(1)
+    row = (await connection.execute(last)).mappings().one_or_none()
+    return None if row is None else event_of(row)
 
 
 async def page(

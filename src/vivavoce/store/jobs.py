@@ -22,7 +22,7 @@ from vivavoce.store.queue import Share
 __all__ = ["Beat", "Delivery", "JobTable", "Share"]
 
 LOOK_SECONDS = 1.0
-_QUEUE = "queue"  # no id: those are hexadecimal
+_QUEUE = "queue"  # no id has this form
 _Jobs = list[Job]
 _Events = list[JobEvent]
 _Deliveries = list[Delivery]
@@ -48,6 +48,7 @@ class JobTable:
         kind: str,
         params: Mapping[str, Any],
         *,
+        id: str | None = None,  # noqa: A002
         owner: str = "",
         priority: int = 0,
         key: str | None = None,
@@ -59,14 +60,17 @@ class JobTable:
         """Queue a detached job; returns it, and whether it is new.
 
         ``key`` is an idempotency key of that owner: the same key with the same kind and params gives the job that it
-        made before; params named in ``unlike`` may differ, as ids of uploads do. Raises ``Conflict`` when the others
-        differ, ``Overloaded`` when ``max_waiting`` jobs wait already, ``InvalidInput``.
+        made before; params named in ``unlike`` may differ, as ids of uploads do. An ``id`` that is taken gets a number.
+        Raises ``Conflict`` when the others differ, ``Overloaded`` when ``max_waiting`` jobs wait already,
+        ``InvalidInput``.
         """
         row = queue.new_row(
             self._created(), kind, params, owner=owner, priority=priority, key=key, webhook=webhook, retention=retention
         )
+        row |= {} if id is None else {"id": id}
         return await self._database.write(
-            lambda c: queue.add(c, row, max_waiting, unlike), lambda added: self._tell_queued(added[0])
+            lambda c: queue.add(c, dict(row), max_waiting, unlike, numbered=id is not None),
+            lambda added: self._tell_queued(added[0]),
         )
 
     async def begin(
@@ -221,6 +225,10 @@ class JobTable:
     async def events(self, id: str, *, after: int = 0, limit: int = 1000) -> _Events:  # noqa: A002
         """The events with ``seq > after``, in order; none for a job that is not there."""
         return await self._database.read(lambda c: history.events_after(c, id, after, limit))
+
+    async def latest(self, id: str, type: str) -> JobEvent | None:  # noqa: A002
+        """The last event of that type; None when there is none."""
+        return await self._database.read(lambda c: history.latest(c, id, type))
 
     async def changed(self, id: str, after: int, timeout: float) -> bool:  # noqa: A002, ASYNC109
         """Wait for an event with ``seq > after``, for ``timeout`` seconds at most; returns whether there is one.

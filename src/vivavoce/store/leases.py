@@ -16,13 +16,11 @@ from vivavoce.store.tables import RUNNING, job_of, jobs
 __all__ = ["MAX_ATTEMPTS", "Beat", "abandon", "beat", "finish", "recover", "release", "report", "workers"]
 
 MAX_ATTEMPTS = 3
+_ATTEMPTS = {"model_training": 10}
+"""Of kinds that go on where the attempt before was: hours of work are not lost to a machine that restarts often."""
 INTERRUPTED = {
     "code": "interrupted",
     "message": "The server stopped while it worked on this; ask for it again.",
-}
-DIED = {
-    "code": "worker-died",
-    "message": f"The worker died {MAX_ATTEMPTS} times while it worked on this; ask for less, or tell the operator.",
 }
 _AT_ONCE = 500
 
@@ -133,8 +131,8 @@ async def _let_go(connection: AsyncConnection, job: Job, now: float, *, counted:
         return await end(connection, held, now, "cancelled")
     if job.attached:
         return await end(connection, held, now, "failed", error=INTERRUPTED)
-    if counted and job.attempt >= MAX_ATTEMPTS:
-        return await end(connection, held, now, "failed", error=DIED)
+    if counted and job.attempt >= _ATTEMPTS.get(job.kind, MAX_ATTEMPTS):
+        return await end(connection, held, now, "failed", error=_died(job.attempt))
     return await change(
         connection,
         held,
@@ -149,6 +147,11 @@ async def _let_go(connection: AsyncConnection, job: Job, now: float, *, counted:
         progress=0.0,
         stage="",
     )
+
+
+def _died(times: int) -> dict[str, str]:
+    message = f"The worker died {times} times while it worked on this; ask for less, or tell the operator."
+    return {"code": "worker-died", "message": message}
 
 
 def _held(id: str, lease: str) -> ColumnElement[bool]:  # noqa: A002

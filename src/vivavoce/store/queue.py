@@ -24,6 +24,8 @@ Share = Literal["all", "home", "away"]
 """Which jobs are claimed: all, those that only this server can do, or those that any machine can."""
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_NUMBERS = 1000
+"""Jobs that may want the same id."""
 _ADDING = 0x76766A71  # names our lock among PostgreSQL's advisory locks
 
 
@@ -58,9 +60,17 @@ def new_row(now: float, kind: str, params: Mapping[str, Any], **values: Any) -> 
 
 
 async def add(
-    connection: AsyncConnection, row: dict[str, Any], max_waiting: int | None, unlike: Collection[str] = ()
+    connection: AsyncConnection,
+    row: dict[str, Any],
+    max_waiting: int | None,
+    unlike: Collection[str] = (),
+    *,
+    numbered: bool = False,
 ) -> tuple[Job, bool]:
-    """Record ``row``, or find the job of its idempotency key, whose parameters but for ``unlike`` must be the same."""
+    """Record ``row``, or find the job of its idempotency key, whose parameters but for ``unlike`` must be the same.
+
+    With ``numbered``, an id that is taken gets a number: ``ID_2``, ``ID_3``, … .
+    """
     if max_waiting is not None and connection.dialect.name == "postgresql":
         # Two that count at the same time would both find room.
         await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADDING})
@@ -77,8 +87,13 @@ async def add(
         if (waiting or 0) >= max_waiting:
             raise Overloaded(f"{waiting} jobs are waiting already, which is the most that may; try again later.")
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    once = insert(jobs).values(row).on_conflict_do_nothing(index_elements=["owner", "key"]).returning(jobs)
-    new = (await connection.execute(once)).mappings().one_or_none()
+    new, wanted = None, row["id"]
+    for number in range(2, _NUMBERS) if numbered else (2,):
+        once = insert(jobs).values(row).on_conflict_do_nothing(index_elements=None if numbered else ["owner", "key"])
+        new = (await connection.execute(once.returning(jobs))).mappings().one_or_none()
+        if new is not None or not await _is_taken(connection, row["id"]):
+            break
+        row["id"] = f"{wanted}_{number}"
     if new is None:  # another server was faster with the same key
         old = await _with_key(connection, row)
         if old is None:
@@ -184,6 +199,10 @@ def _fits(kinds: Collection[str], share: Share) -> ColumnElement[bool]:
 def missing() -> NotFound:
     """No such job, or somebody else's."""
     return NotFound("There is no such job; it may have been removed since its end.")
+
+
+async def _is_taken(connection: AsyncConnection, id: str) -> bool:  # noqa: A002
+    return await connection.scalar(select(jobs.c.id).where(jobs.c.id == id)) is not None
 
 
 async def _with_key(connection: AsyncConnection, row: dict[str, Any]) -> Job | None:

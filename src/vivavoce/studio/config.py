@@ -76,6 +76,11 @@ class StudioConfig:
         return self.data_dir / "voices"
 
     @property
+    def trainings(self) -> Path:
+        """Folder of what trainings have reached."""
+        return self.data_dir / "training"
+
+    @property
     def avatars(self) -> Path:
         """Folder of the avatars that users made."""
         return self.data_dir / "avatars"

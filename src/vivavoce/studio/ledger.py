@@ -120,13 +120,18 @@ class Entry:
         """Append an event that readers of the job see. Raises ``LeaseLost``."""
         await self._jobs.report(self.job.id, self.job.lease, type, data)
 
-    async def progress(self, fraction: float, stage: str) -> None:
-        """Note how far the work is, when the stage changed or half a second has passed. Raises ``LeaseLost``."""
+    async def progress(
+        self, fraction: float, stage: str, more: Mapping[str, Any] | None = None, *, every: float = _PROGRESS_SECONDS
+    ) -> None:
+        """Note how far the work is, when the stage changed or ``every`` seconds have passed. Raises ``LeaseLost``.
+
+        ``more`` is told with it.
+        """
         now = monotonic()
-        if stage == self._noted[1] and now - self._noted[0] < _PROGRESS_SECONDS:
+        if stage == self._noted[1] and now - self._noted[0] < every:
             return
         self._noted = (now, stage)
-        data = {"progress": round(fraction, 3), "stage": stage}
+        data = {"progress": round(fraction, 3), "stage": stage, **(more or {})}
         await self._jobs.report(self.job.id, self.job.lease, "progress", data, progress=fraction, stage=stage)
 
     def took(self, stage: str, seconds: float) -> None:

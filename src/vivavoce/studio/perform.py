@@ -5,8 +5,8 @@ Kinds of task, each with built-in types as parameters and as result:
 =========  ======================================================================  ==================================
 kind       parameters (beside those of ``Scene.params``)                           result
 =========  ======================================================================  ==================================
-describe   none                                                                    ``voices``, ``cloners``, ``device``,
-                                                                                   ``loaded``
+describe   none                                                                    ``voices``, ``cloners``,
+                                                                                   ``trainers``, ``device``, ``loaded``
 say        maybe ``audio`` (path to write), ``recording`` (path), ``owner``        ``speech`` (plain), ``frames``,
                                                                                    ``words``
 speech     ``text``, ``language``, ``voice_engine``, ``voice``, ``audio`` (path),  ``seconds``
@@ -19,6 +19,9 @@ idle       ``avatar``, ``face_engine``, ``canvas``, ``video`` (path to write)   
 check      ``source`` (path)                                                       see ``studio.inspection``
 prepare    ``source`` (path), ``name``, ``face_engine``, maybe ``job`` (id),       ``name``, ``kind``, ``warnings``,
            ``landmarks`` (JSON, see ``face.given``)                                ``report``
+train      ``source``, ``folder`` (paths; see ``studio.training``), ``name``,      ``name``, ``kind``, ``engine``,
+           ``face_engine``, ``epochs``, ``options``, ``consent``, ``job`` (id)     ``warnings``, ``report``,
+                                                                                   ``trained``, ``consent``
 =========  ======================================================================  ==================================
 
 With ``growing`` the film can be watched at that path while it is made; ``Grown`` tells how far. At the end ``video`` is
@@ -57,6 +60,7 @@ from vivavoce.studio.inspection import inspect
 from vivavoce.studio.making import completed, noted, preparation
 from vivavoce.studio.scene import CLONE, builtin_avatars
 from vivavoce.studio.thread import Prompter, events_of
+from vivavoce.studio.training import Training
 from vivavoce.studio.voicing import Voicing
 from vivavoce.text import alignment
 from vivavoce.work.events import Event, Task
@@ -80,6 +84,7 @@ class Stage:
         self._cloning = Cloning(self._registry, people)
         self._audition = Audition(config, self._registry)
         self._avatars = AvatarLibrary(config.avatars, builtin_avatars())
+        self._training = Training(self._registry, self._avatars)
         self._locator: FaceLocator | None = None
         self._loaded = False
         cv2.setNumThreads(1)  # pictures are painted in one thread and encoded in another: more would get in the way
@@ -94,6 +99,7 @@ class Stage:
             "prepare": self._prepare,
             **self._audition.works,
             **self._cloning.works,
+            **self._training.works,
         }
 
     def __call__(self, task: Task) -> Iterator[Event]:
@@ -151,7 +157,13 @@ class Stage:
                 }
             )
         device = self._registry.get("face", self._config.face_engine).traits.device if self._loaded else "cpu"
-        return {"voices": voices, "cloners": self._cloning.offer(), "device": device, "loaded": self._loaded}
+        return {
+            "voices": voices,
+            "cloners": self._cloning.offer(),
+            "trainers": self._training.offer(),
+            "device": device,
+            "loaded": self._loaded,
+        }
 
     def _say(self, params: Mapping[str, Any], prompter: Prompter) -> dict[str, Any]:
         spoken = self._spoken(params, prompter)

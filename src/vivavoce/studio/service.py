@@ -29,6 +29,7 @@ from vivavoce.studio.ledger import Entry, Ledger, Order
 from vivavoce.studio.scene import Scene
 from vivavoce.studio.shooting import SAID_AHEAD, Said, Shooting, Step
 from vivavoce.studio.tasks import Executor, Tasks
+from vivavoce.studio.tuition import TRAINING, Tuition
 from vivavoce.text import languages
 from vivavoce.text.chunking import chunks
 from vivavoce.text.subtitles import cues, srt, vtt
@@ -38,7 +39,7 @@ __all__ = ["DETACHED", "RECORDING", "REMOTE", "SOURCE", "UPLOADS", "Studio"]
 
 T = TypeVar("T")
 Put = Callable[[T], Awaitable[None]]
-DETACHED = ("video", "prepare")
+DETACHED = ("video", "prepare", TRAINING)
 """Kinds of job that need no client: ``Studio.run`` does them."""
 REMOTE = ("video",)
 """Kinds that a worker on another machine may do."""
@@ -61,6 +62,7 @@ class Studio:
         self._artifacts = artifacts
         self._films = films
         self._ledger = ledger
+        self._tuition = Tuition(config, artifacts, self.local)
         self._open = 0
         self._requests: set[asyncio.Task[None]] = set()
         self._idles: dict[tuple[Path, int, Canvas], asyncio.Lock] = {}
@@ -234,6 +236,8 @@ class Studio:
                 await self._video(entry)
             case "prepare":
                 await self._prepare(entry)
+            case "model_training":
+                await self._tuition.run(entry, SOURCE)
             case kind:
                 raise NotFound(f"There is no kind of job {kind!r} here.")
 

@@ -24,6 +24,8 @@ _HEAR_SECONDS = 60.0
 """A live piece takes under a second; the first one waits until the recogniser is loaded."""
 _WATCHED = frozenset({"face", "enhance", "transcribe", "embed", "convert"})
 """Stages that give signs of life."""
+_LESSON_SECONDS = 900.0
+"""A training that tells nothing for so long hangs: engines tell often, at least once an epoch."""
 _GRACE = 2.0
 """Seconds beyond the voice's own limit before the studio ends it."""
 
@@ -108,6 +110,8 @@ class Tasks:
 
     def _quiet(self, stage: str) -> float:
         """Seconds that a stage may be without a sign of life."""
+        if stage == "train":
+            return _LESSON_SECONDS
         return self._config.quiet_seconds if stage in _WATCHED else inf
 
     def _too_long(self, stage: str, seconds: float) -> str:
@@ -124,6 +128,8 @@ class Tasks:
             return f"Looking at the file took more than {_CHECK_SECONDS:g} seconds; send a smaller one."
         if stage == "hear":
             return f"The recogniser needed more than {_HEAR_SECONDS:g} seconds for a moment of sound; try again."
+        if stage == "train":
+            return f"The training stood still for {_LESSON_SECONDS:g} seconds and was stopped; try again."
         if stage in _WATCHED and stage != "face":
             quiet = self._config.quiet_seconds
             return f"The work on the sound stood still for {quiet:g} seconds and was stopped; try again."

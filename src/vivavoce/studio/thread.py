@@ -13,7 +13,8 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from vivavoce.errors import Cancelled
-from vivavoce.work.events import Data, Done, Event, Grown, Progress
+from vivavoce.nouns import Lesson
+from vivavoce.work.events import Data, Done, Event, Grown, Learnt, Progress
 
 __all__ = ["Prompter", "attended", "events_of"]
 
@@ -39,6 +40,12 @@ class Prompter:
         if self._cancelled.is_set():
             raise Cancelled("The work was cancelled.")
         self._queue.put(Progress(fraction, stage))
+
+    def learnt(self, lesson: Lesson, remaining: float | None) -> None:
+        """The same of a training, with the seconds that are left."""
+        if self._cancelled.is_set():
+            raise Cancelled("The work was cancelled.")
+        self._queue.put(Learnt(lesson, remaining))
 
     def grown(self, size: int) -> None:
         """Tell that so many bytes of the growing film can be read; never waits, the next one says more."""

@@ -14,7 +14,9 @@ from vivavoce.store.artifacts import ArtifactStore
 from vivavoce.store.avatars import AvatarLibrary
 from vivavoce.store.jobs import JobTable
 from vivavoce.store.remains import is_dead
+from vivavoce.store.workrooms import WorkRooms
 from vivavoce.studio.service import DETACHED, RECORDING, SOURCE, UPLOADS
+from vivavoce.studio.tuition import TRAINING
 from vivavoce.studio.webhooks import Webhooks
 
 __all__ = ["Upkeep"]
@@ -35,7 +37,8 @@ _ALL = 1_000_000
 class Upkeep:
     """``retention`` are the seconds that results are kept; ``high_water`` how full the disk may be (``sweep``).
 
-    ``files`` sweeps what clients keep by name, ``talks`` conversations that are over; both return how many went.
+    ``rooms`` hold what trainings have reached. ``files`` sweeps what clients keep by name, ``talks`` conversations that
+    are over; both return how many went.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Upkeep:
         *,
         retention: float,
         high_water: float,
+        rooms: WorkRooms | None = None,
         files: Callable[[], int] = lambda: 0,
         talks: Callable[[], int] = lambda: 0,
     ) -> None:
@@ -56,6 +60,7 @@ class Upkeep:
         self._webhooks = webhooks
         self._retention = retention
         self._high_water = high_water
+        self._rooms = rooms
         self._files = files
         self._talks = talks
         self._ending = asyncio.Event()
@@ -82,31 +87,36 @@ class Upkeep:
         """Remove results that are older than the retention, or too many for the disk; returns how many files."""
         while await self._jobs.forget(time()):
             pass
-        wanted = await self._uploads_in_use()
+        going = await self._going()
+        wanted = {str(job.params[field]) for job in going for field in UPLOADS if job.params.get(field)}
+        if self._rooms is not None:
+            await asyncio.to_thread(self._rooms.sweep, {job.id for job in going})
         # A server that died between taking an upload and its job, or before it cleared up, leaves uploads of nobody's.
         forgotten = await asyncio.to_thread(self._files)
         forgotten += await asyncio.to_thread(self._talks)
         forgotten += await self._artifacts.sweep(_NOBODYS_SECONDS, keep=wanted, only=(RECORDING, SOURCE))
         return forgotten + await self._artifacts.sweep(self._retention, keep=wanted, high_water=self._high_water)
 
-    async def _uploads_in_use(self) -> set[str]:
-        """What clients sent for jobs that have not ended yet, however long they wait."""
+    async def _going(self) -> list[Job]:
+        """Jobs that have not ended yet, however long they wait: what clients sent for them is needed."""
         states: tuple[JobState, ...] = ("queued", "running")
-        kept: set[str] = set()
+        going: list[Job] = []
         for kind, state in itertools.product(DETACHED, states):
             total, seen = 1, 0
             while seen < total:
                 jobs, total = await self._jobs.list(kind=kind, state=state, limit=_PAGE, offset=seen)
                 seen += _PAGE
-                kept |= {str(job.params[field]) for job in jobs for field in UPLOADS if job.params.get(field)}
-        return kept
+                going += jobs
+        return going
 
     async def settle(self, job: Job) -> None:
         """When a job has ended: what its client sent is not needed any more, and somebody may want to be told."""
         if job.kind in DETACHED and (await self._now(job)).ended:
             self._webhooks.wake()
-            if job.kind == "prepare":  # a worker that did not let go was killed
+            if job.kind in ("prepare", TRAINING):  # a worker that did not let go was killed
                 await asyncio.to_thread(self._avatars.clear)
+            if job.kind == TRAINING and self._rooms is not None:
+                await asyncio.to_thread(self._rooms.remove, job.id)
             for field in UPLOADS:
                 if upload := job.params.get(field):
                     await self._artifacts.remove(upload, even_if_read=True)

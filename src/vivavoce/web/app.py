@@ -18,6 +18,7 @@ from vivavoce.web import (
     cloning,
     dialects,
     generation,
+    heads,
     jobs,
     lipsync,
     listening,
@@ -27,6 +28,7 @@ from vivavoce.web import (
     speakers,
     speech,
     studio,
+    training,
     transcriptions,
     videos,
     voices,
@@ -95,8 +97,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         allow_headers=["*"],
         expose_headers=_EXPOSED,
     )
-    families = (chunks, lipsync, audio, speakers, listening, studio, generation, cloning)
-    native = (avatars, lists, voices, jobs, videos, chat, transcriptions, speech, realtime, workers)
+    families = (chunks, lipsync, audio, speakers, listening, studio, generation, cloning, training)
+    native = (avatars, heads, lists, voices, jobs, videos, chat, transcriptions, speech, realtime, workers)
     for room in (*families, *native, site):
         app.include_router(room.router)
     app.mount("/ui", site.assets())

@@ -6,9 +6,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vivavoce.web.dialects import allow
 
-__all__ = ["AvatarAsk", "AvatarFacts", "AvatarOut", "AvatarsOut", "CheckOut", "FindingOut", "ReportOut"]
+__all__ = ["AvatarAsk", "AvatarFacts", "AvatarName", "AvatarOut", "AvatarsOut", "CheckOut", "FindingOut", "ReportOut"]
 
-_NAME = "^[a-z0-9][a-z0-9_-]{0,62}$"
+AvatarName = Annotated[
+    str,
+    Field(
+        pattern="^[a-z0-9][a-z0-9_-]{0,62}$", description="Letters a-z, digits, - and _; at most 63", examples=["mary"]
+    ),
+    allow("An avatar's name has 1 to 63 letters a-z, digits, - or _, and begins with no - or _."),
+]
 
 
 class FindingOut(BaseModel):
@@ -89,11 +95,7 @@ class AvatarAsk(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Annotated[
-        str,
-        Field(pattern=_NAME, description="Letters a-z, digits, - and _; at most 63", examples=["mary"]),
-        allow("An avatar's name has 1 to 63 letters a-z, digits, - or _, and begins with no - or _."),
-    ]
+    name: AvatarName
     engine: str | None = Field(None, max_length=60, description="Face engine; the server's default when left out")
     landmarks: str | None = Field(
         None,

@@ -24,6 +24,7 @@ from vivavoce.registry import Registry
 from vivavoce.studio.ledger import BATCH, LIVE, Order
 from vivavoce.studio.service import SOURCE
 from vivavoce.studio.sizes import canvas_of
+from vivavoce.studio.tuition import TRAINING
 from vivavoce.web.avatar_views import AvatarAsk, AvatarFacts, AvatarOut, AvatarsOut, CheckOut
 from vivavoce.web.dialects import Problem
 from vivavoce.web.media import media_response
@@ -33,7 +34,7 @@ from vivavoce.web.services import Services, Use, owner_of
 from vivavoce.web.streams import EVENTS, until_gone
 from vivavoce.web.views import JobOut, avatar_urls
 
-__all__ = ["MOST_SECONDS", "MOST_VIDEO_PIXELS", "router"]
+__all__ = ["MOST_SECONDS", "MOST_VIDEO_PIXELS", "check_free", "check_video", "router"]
 
 router = APIRouter(prefix="/v1/avatars", tags=["Native"])
 
@@ -41,6 +42,7 @@ MOST_SECONDS, MOST_VIDEO_PIXELS = 600.0, 3840 * 2160
 """As ``face.preflight`` has them; what loads OpenCV is for workers."""
 _FORMATS = "send a JPEG, PNG or WebP, or a video: MP4, MOV, WebM or MKV"
 _WAITING: tuple[JobState, ...] = ("queued", "running")
+_MAKING = ("prepare", TRAINING)
 _PAGE = 200
 
 
@@ -110,7 +112,7 @@ async def create_avatar(request: Request, services: Use) -> Response:
     ask = checked(AvatarAsk, {name: value for name, value in form.items() if isinstance(value, str) and name != "file"})
     key, owner = idempotency_key(request), owner_of(request)
     try:
-        await _check_free(services, ask.name)
+        await check_free(services, ask.name)
     except Conflict:  # unless it was this very call that took it
         if key is None or await services.jobs.with_key(key, owner=owner) is None:
             raise
@@ -273,12 +275,13 @@ def _check(path: Path, *, max_pixels: float, landmarks: str | None = None, judge
     if landmarks is not None:
         raise InvalidInput("Landmarks belong to a picture; the face in a video is found by itself.")
     if judge:
-        _check_video(video.probe(path))
+        check_video(video.probe(path))
 
 
-def _check_video(about: video.Probe) -> None:
-    if about.seconds > MOST_SECONDS:
-        raise TooLarge(f"The video lasts {about.seconds:.0f} s; at most {MOST_SECONDS:.0f} s are allowed.")
+def check_video(about: video.Probe, most_seconds: float = MOST_SECONDS) -> None:
+    """Refuse what the header of a video tells. Raises ``TooLarge``."""
+    if about.seconds > most_seconds:
+        raise TooLarge(f"The video lasts {about.seconds:.0f} s; at most {most_seconds:.0f} s are allowed.")
     if about.width * about.height > MOST_VIDEO_PIXELS:
         raise TooLarge(f"The video has {about.width}x{about.height} pixels; at most 3840x2160 are allowed.")
 
@@ -291,19 +294,29 @@ def _engine(services: Services, name: str | None) -> str:
     return engine
 
 
-async def _check_free(services: Services, name: str) -> None:
-    """Refuse a name that is taken, or will be when a job has ended."""
-    if name in await asyncio.to_thread(services.avatars.names):
+async def check_free(services: Services, name: str, *, trained: bool = False) -> None:
+    """Refuse a name that is taken, or will be when a job has ended; with ``trained``, that of a trained one is free.
+
+    Raises ``Conflict``.
+    """
+    if name in await asyncio.to_thread(services.avatars.names) and not (trained and _is_trained(services, name)):
         raise Conflict(f"There is an avatar {name!r} already; remove it first or choose another name.")
     for state in _WAITING:
         if any(job.params.get("name") == name for job in await _preparing(services, state)):
             raise Conflict(f"An avatar {name!r} is being made; choose another name, or cancel its job first.")
 
 
+def _is_trained(services: Services, name: str) -> bool:
+    try:
+        return "trained" in services.avatars.facts(name)
+    except NotFound:
+        return False
+
+
 async def _preparing(services: Services, state: JobState) -> list[Job]:
-    jobs, total = await services.jobs.list(kind="prepare", state=state, limit=_PAGE)
+    jobs, total = await services.jobs.list(kind=_MAKING, state=state, limit=_PAGE)
     while len(jobs) < total:
-        more, total = await services.jobs.list(kind="prepare", state=state, limit=_PAGE, offset=len(jobs))
+        more, total = await services.jobs.list(kind=_MAKING, state=state, limit=_PAGE, offset=len(jobs))
         if not more:
             break
         jobs += more

@@ -3,7 +3,6 @@
 import asyncio
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
@@ -18,9 +17,9 @@ from vivavoce.studio.people import Spoken
 from vivavoce.studio.scene import CLONE
 from vivavoce.text.guess import guess_language
 from vivavoce.text.languages import resolve
+from vivavoce.web import direction
 from vivavoce.web.audio import taken
 from vivavoce.web.media import media_response
-from vivavoce.web.paths import path_name
 from vivavoce.web.services import Services, Use, owner_of
 from vivavoce.web.streams import until_gone
 from vivavoce.web.studio import Refusal, only, refusals
@@ -34,7 +33,6 @@ _SOURCE = "original_audio_path"
 _OF_ENROLMENT = ("name", "engine", "consent", "consent_by", "consent_text")
 _OF_SPEECH = ("gen_audio_id", "generate_text")
 _FIELDS = ("audio_id", "target_audio_id", "language", _SOURCE, *_OF_ENROLMENT, *_OF_SPEECH)
-_ROOTS = ("uploads", "static/uploads", "files", "files/download")
 _NO_RECORDING = (
     "There is no such recording among your uploads; send the name that /files/upload or /save_audio told, "
     "or the file itself."
@@ -178,7 +176,7 @@ async def _enrol(request: Request, services: Services, fields: dict[str, str], u
     noted = {_SOURCE: told, "audio_id": id_, "language": code, "engine": cloner}
     async with AsyncExitStack() as stack:
         if upload is None:
-            path = await asyncio.to_thread(_kept, services, owner, told)
+            path = await asyncio.to_thread(direction.upload, services, owner, told, _NO_RECORDING)
         else:
             path = await stack.enter_async_context(taken(services, request, upload))
         work = services.people.enrol(
@@ -193,17 +191,6 @@ async def _enrol(request: Request, services: Services, fields: dict[str, str], u
         )
         made = await until_gone(request, work)
     return Cloned(message="音频特征提取成功", speaker_id=made.id, warnings=list(made.warnings) or None, job_id=order.id)
-
-
-def _kept(services: Services, owner: str, text: str) -> Path:
-    """The upload that a path stands for: one answer for all that there is not, wherever it may lie."""
-    name = path_name(text, (*_ROOTS, str(services.settings.studio().data_dir / "files")))
-    try:
-        if name is not None:
-            return services.files.find(owner, name)
-    except NotFound:
-        pass
-    raise NotFound(_NO_RECORDING)
 
 
 async def _speak(request: Request, services: Services, fields: dict[str, str]) -> Cloned:

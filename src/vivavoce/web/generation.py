@@ -15,7 +15,7 @@ from fastapi import APIRouter, File, Form, Request, UploadFile
 from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel, Field
 
-from vivavoce.errors import EngineUnavailable, InvalidInput, NotFound, VivavoceError
+from vivavoce.errors import InvalidInput, NotFound, VivavoceError
 from vivavoce.nouns import Avatar
 from vivavoce.registry import Registry
 from vivavoce.store.voices import StoredVoice
@@ -24,6 +24,7 @@ from vivavoce.studio.ledger import Order
 from vivavoce.studio.scene import Scene
 from vivavoce.studio.shooting import Filmed, Step
 from vivavoce.text.guess import guess_language
+from vivavoce.web import direction
 from vivavoce.web.audio import taken
 from vivavoce.web.chat import whole
 from vivavoce.web.paths import path_name
@@ -36,15 +37,10 @@ __all__ = ["router"]
 
 router = APIRouter(tags=["Studio"])
 
-_MODELS = {"synctalk": ("SyncTalk", "synctalk"), "er-nerf": ("ER-NeRF", "ernerf"), "ernerf": ("ER-NeRF", "ernerf")}
-"""Models of the document, without regard to case: how they are written, and the face engine that each stands for."""
 _TEXT_ONLY = "ernerf"
 """Needs a text: it never speaks a recording."""
-_CARDS = {"CPU": None, "GPU0": 0, "GPU1": 1}
 _ROOTS = ("models", "static/models", "avatars", "static/avatars", "data/avatars")
 _NO_MODEL = "There is no such model; give its name, or its path below models/."
-_SHOWN = 40
-"""Characters of a client's word that are said back to it."""
 
 ModelName = Annotated[str, Form(description="`SyncTalk`, `ER-NeRF`, or a face engine of this server such as `photo`")]
 ModelParam = Annotated[
@@ -132,7 +128,7 @@ async def video_generation(
         film = await until_gone(request, _film(steps))
     return Generated(
         video_path=film_path(film.id),
-        message=_message("视频生成成功", cast.notes),
+        message=direction.message("视频生成成功", cast.notes),
         duration=film.seconds,
         job_id=order.id,
     )
@@ -160,7 +156,8 @@ async def chat_system(
     owner = owner_of(request)
     fallback = services.settings.defaults.fallback
     cast = await asyncio.to_thread(_cast, services, owner, model_name, model_param, ref_audio_id, "CPU")
-    model = await asyncio.to_thread(services.replies.choose, _given(api_choice, "api_choice"), fallback=fallback)
+    choice = direction.given(api_choice, "api_choice")
+    model = await asyncio.to_thread(services.replies.choose, choice, fallback=fallback)
     session = session_id.strip()
     if session:
         await asyncio.to_thread(services.talks.get, owner, session)  # refuses a malformed one
@@ -183,7 +180,7 @@ async def chat_system(
             heard, answered = await until_gone(request, whole(steps))
     return Replied(
         response=answered.response.strip(),
-        message=_message("对话生成成功", notes),
+        message=direction.message("对话生成成功", notes),
         video_path=film_path(answered.id),
         text=heard.text,
         session_id=asked.session,
@@ -199,8 +196,8 @@ def _cast(services: Services, owner: str, model_name: str, model_param: str, ref
 
     Raises ``InvalidInput``, ``NotFound``, and ``EngineUnavailable`` where nothing may stand in.
     """
-    title, engine = _engine(model_name)
-    number = _card(card)
+    title, engine = direction.model(model_name, "model_name")
+    number = direction.card(card)
     avatar = _avatar(services, model_param)
     voice, stored = _voice(services, owner, ref_audio_id)
     notes = []
@@ -211,34 +208,13 @@ def _cast(services: Services, owner: str, model_name: str, model_param: str, ref
             else f"{avatar.name} was not made by {title}"
         )
         notes[-1] += f": {avatar.name} is played by {avatar.engine}"
-    if number is not None and number >= len(services.machine.measure().cards):
-        notes.append(f"{card.strip().upper()} is not here: made on the CPU")
-    if notes and not services.settings.defaults.fallback:
-        raise EngineUnavailable(f"{'; '.join(notes)}, but VIVAVOCE_DEFAULTS__FALLBACK does not allow it.")
-    return _Cast(avatar, engine, voice, stored, tuple(notes))
-
-
-def _engine(asked: str) -> tuple[str, str]:
-    """How a model is written, and its face engine."""
-    name = _given(asked, "model_name")
-    known = {engine.lower(): (engine, engine) for engine in Registry().names("face")} | _MODELS
-    if name.lower() not in known:
-        titles = ", ".join(dict.fromkeys(title for title, _ in (_MODELS | known).values()))
-        raise InvalidInput(f"There is no model {name[:_SHOWN]!r}; model_name is one of {titles}.")
-    return known[name.lower()]
-
-
-def _card(asked: str) -> int | None:
-    """The number of a graphics card; None for the processor."""
-    name = _given(asked, "gpu_choice").upper()
-    if name not in _CARDS:
-        raise InvalidInput(f"gpu_choice is one of {', '.join(_CARDS)}, not {asked[:_SHOWN]!r}.")
-    return _CARDS[name]
+    notes.append(direction.card_note(services, number))
+    return _Cast(avatar, engine, voice, stored, direction.stand_ins(services, notes))
 
 
 def _avatar(services: Services, asked: str) -> Avatar:
     """The avatar that a name or a path stands for. One answer for all that there is not."""
-    _given(asked, "model_param")
+    direction.given(asked, "model_param")
     folder = str(services.settings.studio().avatars)
     name = path_name(asked, (*_ROOTS, folder))
     try:
@@ -251,7 +227,7 @@ def _avatar(services: Services, asked: str) -> Avatar:
 
 def _voice(services: Services, owner: str, asked: str) -> tuple[str, StoredVoice | None]:
     """The voice as the stager takes it, and what was enrolled where it is a clone."""
-    name = _given(asked, "ref_audio_id")
+    name = direction.given(asked, "ref_audio_id")
     engine, slash, _ = name.partition("/")
     if slash and engine in Registry().names("voice"):
         return name, None
@@ -281,16 +257,6 @@ def _scene(services: Services, cast: _Cast, text: str, owner: str) -> Scene:
         recorded=not text,
         owner=owner,
     )
-
-
-def _given(value: str, name: str) -> str:
-    if not value.strip():
-        raise InvalidInput(f"{name} is required.")
-    return value.strip()
-
-
-def _message(done: str, notes: tuple[str, ...]) -> str:
-    return f"{done}（{'; '.join(notes)}）" if notes else done
 
 
 async def _film(steps: AsyncGenerator[Step]) -> Filmed:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from vivavoce.errors import InvalidInput, NotFound, VivavoceError
 from vivavoce.nouns import Job, JobEvent, JobState
+from vivavoce.studio.tuition import TRAINING
 from vivavoce.web.dialects import Problem
 from vivavoce.web.media import MEDIA, media_response
 from vivavoce.web.progressive import film_response
@@ -38,13 +39,17 @@ class JobsOut(BaseModel):
 
 async def job_out(services: Services, job: Job) -> JobOut:
     """A job as its owner sees it."""
-    position, begun = None, None
+    position, begun, lesson = None, None, None
     if job.state == "queued":
         position = await services.jobs.position(job.id)
     elif job.state == "running" and job.kind == "video":
         sounds = [e for e in await services.jobs.events(job.id) if e.type == "sound"]
         begun = sounds[-1].data if sounds else None
-    return job_view(job, retention=services.settings.retention_seconds, position=position, begun=begun)
+    elif job.state == "running" and job.kind == TRAINING:
+        last = await services.jobs.latest(job.id, "progress")
+        lesson = last.data if last else None
+    retention = services.settings.retention_seconds
+    return job_view(job, retention=retention, position=position, begun=begun, lesson=lesson)
 
 
 @router.get("/jobs")
@@ -103,6 +108,7 @@ async def forget(id: str, request: Request, services: Use) -> None:  # noqa: A00
 def _made(job: Job, happened: Iterable[JobEvent]) -> set[str]:
     """Ids of the results that are the job's own; the film of an avatar at rest is everybody's."""
     ids = {str(e.data["id"]) for e in happened if e.type in ("sound", "film", "voice")}
+    ids |= {str(e.data["preview"]) for e in happened if e.data.get("preview")}
     if job.kind != "idle":
         ids |= {str(value) for name, value in (job.result or {}).items() if name in ("film", "id")}
     return ids

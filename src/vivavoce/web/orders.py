@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -90,12 +90,18 @@ class Kept:
                 await services.artifacts.remove(self.id)
 
 
-async def kept(services: Services, upload: UploadFile, suffix: str, check: Callable[[Path], object]) -> Kept:
-    """Keep an upload until its job has ended. Raises what ``check``, called in a thread, says is wrong with it."""
+async def kept(services: Services, upload: UploadFile | Path, suffix: str, check: Callable[[Path], object]) -> Kept:
+    """Keep an upload until its job has ended, or a copy of a file that a client sent before.
+
+    Raises what ``check``, called in a thread, says is wrong with it.
+    """
     name = services.artifacts.new_id()
     part = services.artifacts.part(name, suffix)
     try:
-        digest = await asyncio.to_thread(save, upload, part)
+        if isinstance(upload, Path):
+            digest = await asyncio.to_thread(_copied, upload, part)
+        else:
+            digest = await asyncio.to_thread(save, upload, part)
         await asyncio.to_thread(check, part)
         await services.artifacts.publish(part, name, suffix)
     finally:
@@ -105,9 +111,18 @@ async def kept(services: Services, upload: UploadFile, suffix: str, check: Calla
 
 def save(upload: UploadFile, part: Path) -> str:
     """Write an upload to a file; returns its SHA-256."""
+    return _written(upload.file, part)
+
+
+def _copied(source: Path, part: Path) -> str:
+    with source.open("rb") as file:
+        return _written(file, part)
+
+
+def _written(source: BinaryIO, part: Path) -> str:
     digest = sha256()
     with part.open("wb") as file:
-        while block := upload.file.read(_BLOCK):
+        while block := source.read(_BLOCK):
             digest.update(block)
             file.write(block)
     return digest.hexdigest()

@@ -24,6 +24,7 @@ from vivavoce.store.jobs import JobTable
 from vivavoce.store.remains import process_name
 from vivavoce.store.speakers import SpeakerStore
 from vivavoce.store.voices import VoiceStore
+from vivavoce.store.workrooms import WorkRooms
 from vivavoce.studio.addresses import Gate
 from vivavoce.studio.chatting import Chatting
 from vivavoce.studio.crew import performer
@@ -37,6 +38,7 @@ from vivavoce.studio.replies import Replies
 from vivavoce.studio.scene import Stager, builtin_avatars
 from vivavoce.studio.service import DETACHED, UPLOADS, Studio
 from vivavoce.studio.spoken import Manner
+from vivavoce.studio.tuition import TRAINING
 from vivavoce.studio.upkeep import Upkeep
 from vivavoce.studio.webhooks import Webhooks
 from vivavoce.web.views import job_view
@@ -93,6 +95,7 @@ class Services:
             self.webhooks,
             retention=settings.retention_seconds,
             high_water=held.high_water,
+            rooms=WorkRooms(config.trainings),
             files=partial(self.files.sweep, settings.retention_seconds, settings.audio.files_bytes),
             talks=self.talks.sweep,
         )
@@ -123,14 +126,16 @@ class Services:
                 emit_seconds=audio.emit_seconds,
             ),
         )
-        self._dispatcher = Dispatcher(
-            self.jobs if settings.work.videos else _AtHome(self.jobs),
-            self._ledger,
-            self.studio.run,
-            kinds=DETACHED,
-            slots=workers,
-            ended=self.upkeep.settle,
+        queue = self.jobs if settings.work.videos else _AtHome(self.jobs)
+        held_by = partial(Dispatcher, queue, self._ledger, self.studio.run, ended=self.upkeep.settle)
+        short = [kind for kind in DETACHED if kind != TRAINING]
+        # Trainings take hours, in processes of their own: nothing else shall wait for their places.
+        self._dispatchers = (
+            held_by(kinds=short, slots=workers),
+            held_by(kinds=[TRAINING], slots=settings.work.trainings),
         )
+        self.naming = asyncio.Lock()
+        """Held while a name is looked for and taken: two calls may want the same."""
         self._offer: Mapping[str, Any] | None = None
         self._offered = asyncio.Event()
         self._starting: asyncio.Task[None] | None = None
@@ -150,12 +155,14 @@ class Services:
         """Cancel all work, end the workers. What is queued, or runs for nobody, is taken up at the next start."""
         if self._starting is not None and not self._starting.done():
             self._starting.cancel()
-        await self._dispatcher.rest()
+        for dispatcher in self._dispatchers:
+            await dispatcher.rest()
         await self.hearing.close()
         await self.studio.close()
         await asyncio.to_thread(self.replies.close)
         await self._ledger.close()
-        await self._dispatcher.close()
+        for dispatcher in self._dispatchers:
+            await dispatcher.close()
         await self._executor.close()
         await self.webhooks.close()
         await self.upkeep.close()
@@ -193,6 +200,7 @@ class Services:
         params: Mapping[str, Any],
         *,
         owner: str,
+        id: str | None = None,  # noqa: A002
         key: str | None = None,
         webhook: str | None = None,
         priority: int = 0,
@@ -204,6 +212,7 @@ class Services:
         job, created = await self.jobs.add(
             kind,
             params,
+            id=id,
             owner=owner,
             priority=priority,
             key=key,
@@ -281,7 +290,8 @@ class Services:
             with suppress(WorkerDied):  # the executor tries another one, or gives up
                 self._offer = await self.studio.describe()
         self._offered.set()
-        self._dispatcher.start()
+        for dispatcher in self._dispatchers:
+            dispatcher.start()
         _log.info("ready", loaded=self._offer["loaded"])
 
 

@@ -18,6 +18,7 @@ from vivavoce.studio.ledger import Order
 from vivavoce.web.audio import taken
 from vivavoce.web.services import Use, owner_of
 from vivavoce.web.streams import until_gone
+from vivavoce.web.views import PRIVATE
 
 __all__ = ["Refusal", "film_path", "only", "refusals", "router"]
 
@@ -28,6 +29,7 @@ _INPUT = "input.wav"
 _SHOWN = 40
 """Characters of a client's word that are said back to it."""
 _HISTORY = ("video_generation", "model_training", "audio_clone", "chat_system")
+_UNTOLD = ("pieces", "film", "preview")
 _STATUS = {"succeeded": "completed", "cancelled": "cancelled", "failed": "failed", "queued": "pending"}
 
 
@@ -187,7 +189,7 @@ def _record(job: Job, retention: float) -> Record:
     return Record(
         id=job.id,
         timestamp=f"{datetime.fromtimestamp(job.created, UTC):%Y-%m-%d %H:%M:%S}",
-        parameters=dict(job.params),
+        parameters={name: value for name, value in job.params.items() if name not in PRIVATE},
         result=made,
         status=_STATUS.get(job.state, job.state),
     )
@@ -196,7 +198,9 @@ def _record(job: Job, retention: float) -> Record:
 def _made(result: Mapping[str, Any]) -> dict[str, Any]:
     """What a job made, in this family's words."""
     names = {"session_id": "session_id", "heard": "text", "response": "response", "seconds": "duration"}
-    made = {names.get(name, name): value for name, value in result.items() if name not in ("pieces", "film")}
+    made = {names.get(name, name): value for name, value in result.items() if name not in _UNTOLD}
+    if "trained" in made:
+        made["speaker_id"] = made["name"]
     films = [result["film"]] if "film" in result else [piece["id"] for piece in result.get("pieces", ())]
     if films:
         made["video_path"] = film_path(films[0])

@@ -8,8 +8,9 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from vivavoce.nouns import Job, JobEvent, JobState
+from vivavoce.studio.tuition import TRAINING
 
-__all__ = ["JobOut", "PieceOut", "avatar_urls", "event_view", "job_view", "media_url"]
+__all__ = ["PRIVATE", "JobOut", "PieceOut", "avatar_urls", "event_view", "job_view", "media_url"]
 
 
 class PieceOut(BaseModel):
@@ -27,6 +28,16 @@ class JobFault(BaseModel):
 
     code: str = Field(examples=["face-rejected"])
     message: str
+
+
+class TrainingOut(BaseModel):
+    """How far a training is."""
+
+    epoch: int = Field(examples=[12])
+    epochs: int = Field(description="0 in a stage without epochs", examples=[100])
+    loss: float | None = Field(None, examples=[0.0417])
+    remaining: float | None = Field(None, description="Seconds that are left at the present pace", examples=[310.5])
+    preview_url: str | None = Field(None, description="What it looks like by now, a JPEG")
 
 
 class JobOut(BaseModel):
@@ -51,6 +62,7 @@ class JobOut(BaseModel):
     result: dict[str, Any] | None = Field(
         description="Of a video: `video_url`, `audio_url`, `captions_url` (VTT), `subtitles_url` (SRT), `duration`",
     )
+    training: TrainingOut | None = Field(None, description="Of a training that runs")
     error: JobFault | None = None
     events_url: str = Field(examples=["/v1/jobs/0f9d3c5e8b7a4f7e9a43b1a7c2d6e5f4/events"])
 
@@ -70,12 +82,17 @@ def avatar_urls(name: str) -> dict[str, str]:
 
 
 def job_view(
-    job: Job, *, retention: float, position: int | None = None, begun: Mapping[str, Any] | None = None
+    job: Job,
+    *,
+    retention: float,
+    position: int | None = None,
+    begun: Mapping[str, Any] | None = None,
+    lesson: Mapping[str, Any] | None = None,
 ) -> JobOut:
     """What its owner may know of a job.
 
     ``retention`` are the seconds that results are kept; ``begun`` is the last ``sound`` event of a job that runs, whose
-    film can be watched already.
+    film can be watched already; ``lesson`` the last ``progress`` event of a training that runs.
     """
     until = None if job.finished is None else job.finished + retention
     result = job.result if job.state == "succeeded" else None
@@ -95,8 +112,9 @@ def job_view(
         finished=_iso(job.finished) if job.finished else None,
         expires=_iso(until) if until else None,
         timings=dict(job.timings),
-        params={name: value for name, value in job.params.items() if name not in _PRIVATE},
+        params={name: value for name, value in job.params.items() if name not in PRIVATE},
         result=None if result is None else _result(job.kind, result, expired=bool(until and until < time())),
+        training=TrainingOut(**_pictured(lesson)) if lesson is not None and "epoch" in lesson else None,
         error=JobFault(**job.error) if job.error else None,
         events_url=f"/v1/jobs/{job.id}/events",
     )
@@ -110,20 +128,23 @@ def event_view(event: JobEvent, kind: str) -> dict[str, Any]:
     elif event.type == "film":
         data = _piece(data)
         data.pop("text")
+    data = _pictured(data)
     if isinstance(data.get("result"), dict):
         data["result"] = _result(kind, data["result"], expired=False)
     return data | {"time": _iso(event.time)}
 
 
-_PRIVATE = frozenset({"source", "recording", "digest", "landmarks"})
+PRIVATE = frozenset({"source", "recording", "digest", "landmarks"})
 """Ids of uploads, and bulk."""
 
 
 def _result(kind: str, result: Mapping[str, Any], *, expired: bool) -> dict[str, Any]:
     """The result with addresses. Once it has expired only what is no file is left, and ``expired``."""
     rest = {name: value for name, value in result.items() if name not in ("pieces", "seconds", "film")}
-    if kind == "prepare" and "name" in rest:
+    if kind in ("prepare", TRAINING) and "name" in rest:
         rest |= avatar_urls(rest["name"])
+    if kind == TRAINING:
+        rest = {name: value for name, value in rest.items() if name != "preview"} if expired else _pictured(rest)
     pieces = [_piece(piece) for piece in result.get("pieces", ())]
     if expired and pieces:
         return {"expired": True, "duration": result.get("seconds"), **rest}
@@ -138,6 +159,12 @@ def _result(kind: str, result: Mapping[str, Any], *, expired: bool) -> dict[str,
     if pieces:
         return {"chunks": pieces, "duration": result.get("seconds"), **rest}
     return rest
+
+
+def _pictured(data: Mapping[str, Any]) -> dict[str, Any]:
+    """With the address of a training's picture in place of its id."""
+    told = {name: value for name, value in data.items() if name != "preview"}
+    return told | ({"preview_url": media_url(data["preview"], ".jpg")} if data.get("preview") else {})
 
 
 def _piece(piece: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["Data", "Done", "Event", "Grown", "Performer", "Progress", "Task"]
+from vivavoce.nouns import Lesson
+
+__all__ = ["Data", "Done", "Event", "Grown", "Learnt", "Performer", "Progress", "Task"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,15 @@ class Grown:
 
 
 @dataclass(frozen=True, slots=True)
+class Learnt:
+    """How far a training is. Dropped as progress is."""
+
+    lesson: Lesson
+    remaining: float | None = None
+    """Seconds that are left at the present pace; None while that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
 class Data:
     """A piece of the result, in order; work that has sent some is never done twice."""
 
@@ -51,6 +62,6 @@ class Done:
     result: Mapping[str, Any] = field(default_factory=dict)
 
 
-Event = Progress | Grown | Data | Done
+Event = Progress | Grown | Learnt | Data | Done
 Performer = Callable[[Task], Iterator[Event]]
 """Does a task: a generator that yields often, ends with ``Done``, and cleans up when it is closed."""

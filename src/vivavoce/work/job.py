@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from types import TracebackType
 
 from vivavoce.errors import Cancelled
-from vivavoce.work.events import Data, Event, Grown, Progress, Task
+from vivavoce.work.events import Data, Event, Grown, Learnt, Progress, Task
 
 __all__ = ["Events", "Job"]
 
@@ -31,7 +31,7 @@ class Job:
 
     async def deliver(self, event: Event) -> None:
         """Hand an event to the reader. Waits while that is far behind; progress and growth are dropped instead."""
-        if isinstance(event, Progress | Grown) and len(self._events) >= _AHEAD:
+        if isinstance(event, Progress | Grown | Learnt) and len(self._events) >= _AHEAD:
             return
         while len(self._events) >= _AHEAD:
             self._room.clear()

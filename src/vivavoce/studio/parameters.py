@@ -1,0 +1,103 @@
+"""What a training can be told besides its film: names, ranges, and the two ways in which clients write them."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+
+from vivavoce.errors import InvalidInput
+
+__all__ = ["MOST_EPOCHS", "OPTIONS", "Option", "checked_options", "read_options"]
+
+MOST_EPOCHS = 1_000_000
+_LONGEST = 2000
+_SHOWN = 40
+"""Characters of a client's word that are said back to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What one of them may be: a number from ``low`` to ``high``, or one of ``words``."""
+
+    about: str
+    low: float = 0.0
+    high: float = 0.0
+    whole: bool = False
+    words: tuple[str, ...] = ()
+
+    def check(self, name: str, value: object) -> float | str:
+        """The value as engines take it. Raises ``InvalidInput`` with what is allowed."""
+        if self.words:
+            word = value.strip().lower() if isinstance(value, str) else ""
+            if word not in self.words:
+                raise InvalidInput(f"{name} is one of {', '.join(self.words)}, not {str(value)[:_SHOWN]!r}.")
+            return word
+        number = _number(value)
+        if number is None or not self.low <= number <= self.high or (self.whole and number != int(number)):
+            kind = "a whole number" if self.whole else "a number"
+            raise InvalidInput(f"{name} is {kind} from {self.low:g} to {self.high:g}, not {str(value)[:_SHOWN]!r}.")
+        return int(number) if self.whole else number
+
+
+OPTIONS: Mapping[str, Option] = {
+    "quality": Option("`best` refines the mouth with a network, `fast` does not", words=("fast", "best")),
+    "lr": Option("Learning rate of the refinement", 1e-7, 1.0),
+    "batch": Option("Pictures in a step of the refinement", 1, 1024, whole=True),
+    "expressiveness": Option("How far the mouth moves: 1 as the person does", 0.0, 2.0),
+    "max_minutes": Option("Minutes after which the refinement ends, and what is good by then is kept", 0.01, 100_000.0),
+}
+
+
+def checked_options(given: Mapping[str, object]) -> dict[str, float | str]:
+    """The options as engines take them. Raises ``InvalidInput`` for a wrong value, and for an unknown name."""
+    checked = {}
+    for name, value in given.items():
+        option = OPTIONS.get(name.strip().lower())
+        if option is None:
+            raise InvalidInput(
+                f"There is no training parameter {name[:_SHOWN]!r}; the parameters are {', '.join(OPTIONS)}."
+            )
+        if (key := name.strip().lower()) in checked:
+            raise InvalidInput(f"{key} is there twice; send it once.")
+        checked[key] = option.check(key, value)
+    return checked
+
+
+def read_options(text: str) -> dict[str, float | str]:
+    """The same of a text: ``lr=0.001,batch=4``, or a JSON object; "" is none. Raises ``InvalidInput``."""
+    text = text.strip()
+    if len(text) > _LONGEST:
+        raise InvalidInput(f"The training parameters have at most {_LONGEST} characters.")
+    if text.startswith("{"):
+        return checked_options(_object(text))
+    pairs = [part.partition("=") for part in text.replace("，", ",").replace(";", ",").split(",") if part.strip()]
+    for name, equals, _ in pairs:
+        if not equals:
+            raise InvalidInput(
+                f"Write training parameters as lr=0.001,batch=4 or as JSON; {name[:_SHOWN]!r} is neither."
+            )
+    names = [name.strip().lower() for name, _, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidInput(f"{name[:_SHOWN]} is there twice; send it once.")
+    return checked_options({name.strip(): value.strip() for name, _, value in pairs})
+
+
+def _object(text: str) -> dict[str, object]:
+    try:
+        given = json.loads(text)
+    except (ValueError, RecursionError):
+        given = None
+    if not isinstance(given, dict):
+        raise InvalidInput('The training parameters are no JSON object; write {"lr": 0.001, "batch": 4}.')
+    return given
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if isfinite(number) else None

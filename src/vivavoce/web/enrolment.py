@@ -1,0 +1,144 @@
+"""Putting a training into the queue: what the studio's document and ``/v1/models`` share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from starlette.datastructures import UploadFile
+
+from vivavoce.errors import Conflict, InvalidInput, UnsupportedMedia
+from vivavoce.media import video
+from vivavoce.media.kinds import kind_of
+from vivavoce.nouns import Job
+from vivavoce.studio.service import SOURCE
+from vivavoce.studio.tuition import TRAINING
+from vivavoce.web.avatars import check_free, check_video
+from vivavoce.web.orders import Kept, kept
+from vivavoce.web.services import Services
+
+__all__ = ["MOST_SECONDS", "Pupil", "check_consent", "consent_of", "default_engine", "enrolled", "learns_note"]
+
+MOST_SECONDS = 1800.0
+"""Of a film that a person is learnt from."""
+_FORMATS = "send a video of one person: MP4, MOV, WebM or MKV"
+_TRIES = 1000
+_LONGEST_NOTE = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Pupil:
+    """Who is to be learnt, and how."""
+
+    engine: str
+    epochs: int
+    options: Mapping[str, float | str]
+    consent: Mapping[str, Any]
+    name: str = ""
+    """Of the avatar; "" is ``user_YYYYMMDD``, with a number where that is taken."""
+    device: str = ""
+    """``cpu``, a graphics card's number, or "" for whatever there is."""
+    notes: tuple[str, ...] = ()
+    noted: Mapping[str, Any] = field(default_factory=dict)
+    """What was asked for, in the words of the call."""
+
+
+async def enrolled(services: Services, pupil: Pupil, film: UploadFile | Path, **order: Any) -> Job:
+    """The training, queued; ``order`` as ``Services.submit`` takes it.
+
+    Raises ``Conflict`` for a name that is taken by an avatar that no training made, or is being made; ``InvalidInput``,
+    ``TooLarge`` and ``UnsupportedMedia`` for a film that cannot be used, ``Overloaded``.
+    """
+    key = order.get("key")
+    if pupil.name:  # again below; here it spares a long upload its way to the disk
+        await _check_name(services, pupil.name, order.get("owner", ""), key)
+    source = await kept(services, film, SOURCE, check_film)
+    try:
+        async with services.naming:
+            name = pupil.name or await _free_name(services)
+            if pupil.name:
+                await _check_name(services, name, order.get("owner", ""), key)
+            return await source.submitted(services, TRAINING, _params(pupil, name, source), **order)
+    except Exception:
+        if source.id is not None:
+            await services.artifacts.remove(source.id)
+        raise
+
+
+def _params(pupil: Pupil, name: str, source: Kept) -> dict[str, Any]:
+    return {
+        **pupil.noted,
+        "name": name,
+        "face_engine": pupil.engine,
+        "epochs": pupil.epochs,
+        "options": dict(pupil.options),
+        "device": pupil.device,
+        "consent": dict(pupil.consent),
+        "notes": list(pupil.notes),
+        "source": source.id,
+        "digest": source.digest,
+    }
+
+
+async def _check_name(services: Services, name: str, owner: str, key: str | None) -> None:
+    try:
+        await check_free(services, name, trained=True)
+    except Conflict:  # unless it was this very call that took it
+        if key is None or await services.jobs.with_key(key, owner=owner) is None:
+            raise
+
+
+async def _free_name(services: Services) -> str:
+    """``user_20261126``, ``user_20261126_2``, …"""
+    stem = f"user_{datetime.now(UTC):%Y%m%d}"
+    for number in range(1, _TRIES):
+        name = stem if number == 1 else f"{stem}_{number}"
+        try:
+            await check_free(services, name)
+        except Conflict:
+            continue
+        return name
+    raise Conflict(f"There are {_TRIES} avatars of today already; send a speaker_id of your own.")
+
+
+def check_film(path: Path) -> None:
+    """Refuse what the first bytes and the header of a film tell; called in a thread.
+
+    Raises ``InvalidInput``, ``TooLarge`` and ``UnsupportedMedia``.
+    """
+    kind = kind_of(path)
+    if kind == "unknown":
+        if not path.stat().st_size:
+            raise InvalidInput(f"The file is empty; {_FORMATS}.")
+        raise UnsupportedMedia(f"This is no video that can be read here; {_FORMATS}.")
+    if kind == "picture":
+        raise UnsupportedMedia(f"This is a picture, and a person is learnt from a film; {_FORMATS}.")
+    check_video(video.probe(path), MOST_SECONDS)
+
+
+def default_engine(services: Services, trainers: list[str]) -> str:
+    """The engine that learns people where none is named: ``person`` where it is here, else the operator's."""
+    own = services.settings.defaults.face_engine
+    return own if own in trainers else next((name for name in ("person", *trainers) if name in trainers), own)
+
+
+def learns_note(engine: str, trainers: list[str]) -> str:
+    """What is to be said of an engine that does not learn; "" of one that does."""
+    return "" if engine in trainers else f"{engine} learns nobody: the avatar is prepared from the film, without epochs"
+
+
+def consent_of(given: bool, by: str, text: str) -> dict[str, Any]:
+    """What is kept of the person's consent. Raises ``InvalidInput``."""
+    for name, value in (("consent_by", by), ("consent_text", text)):
+        if len(value) > _LONGEST_NOTE:
+            raise InvalidInput(f"{name} has at most {_LONGEST_NOTE} characters.")
+    return {"given": given, "by": by, "text": text, "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+
+
+def check_consent(services: Services, consent: Mapping[str, Any]) -> None:
+    """Raises ``InvalidInput`` where the operator wants a consent that is not given."""
+    if services.settings.clones.consent == "required" and not consent["given"]:
+        raise InvalidInput(
+            "This server learns a person only with their consent; ask for it, and say so with consent=true."
+        )
