@@ -105,8 +105,8 @@ def refuse(report: Report) -> None:
             raise kinds.get(finding.check, FaceRejected)(finding.advice)
 
 
-def examine(source: Path, locator: FaceLocator, *, max_pixels: float = 50e6) -> Report:
-    """Look at a picture (under 2 s) or a video (a few seconds).
+def examine(source: Path, locator: FaceLocator, *, max_pixels: float = 50e6, longest: float = MAX_SECONDS) -> Report:
+    """Look at a picture (under 2 s) or a video (a few seconds), which may last ``longest`` seconds.
 
     Raises ``UnsupportedMedia`` and ``InvalidInput`` for a file that cannot be read, ``EngineUnavailable`` when the
     landmark nets cannot be had.
@@ -117,7 +117,7 @@ def examine(source: Path, locator: FaceLocator, *, max_pixels: float = 50e6) -> 
             "This is no picture that can be read here; send a JPEG, PNG or WebP, or a video: MP4, MOV, WebM or MKV."
         )
     if kind == "video":
-        return _of_video(source, locator)
+        return _of_video(source, locator, longest)
     rgb = open_picture(source, max_pixels=max_pixels).rgb
     return of_picture(rgb, locator.all(rgb))
 
@@ -186,9 +186,9 @@ def _look(rgb: Image, meshes: Sequence[FaceMesh], scale: float = 1.0) -> _Look:
     )
 
 
-def _of_video(source: Path, locator: FaceLocator) -> Report:
+def _of_video(source: Path, locator: FaceLocator, longest: float) -> Report:
     about = video.probe(source)
-    technical = _technical(about)
+    technical = _technical(about, longest)
     if any(finding.level == "refuse" for finding in technical):
         return Report("video", technical)
     looks = [_sampled(s, locator) for s in samples(source, _times(about), max_side=_LARGEST)]
@@ -208,7 +208,7 @@ def _of_video(source: Path, locator: FaceLocator) -> Report:
     return Report("video", (*technical, gone, *_faces(shown, "video")))
 
 
-def _technical(about: video.Probe) -> tuple[Finding, ...]:
+def _technical(about: video.Probe, longest: float) -> tuple[Finding, ...]:
     size = f"{about.width}x{about.height}"
     found = []
     if about.width * about.height > MAX_VIDEO_PIXELS:
@@ -224,8 +224,8 @@ def _technical(about: video.Probe) -> tuple[Finding, ...]:
     else:
         found.append(Finding("resolution", "ok", size, "The video has enough pixels."))
     seconds = f"{about.seconds:.1f} s"
-    if about.seconds > MAX_SECONDS:
-        advice = f"The video lasts {about.seconds:.0f} s; at most {MAX_SECONDS:.0f} s are allowed."
+    if about.seconds > longest:
+        advice = f"The video lasts {about.seconds:.0f} s; at most {longest:.0f} s are allowed."
         found.append(Finding("duration", "refuse", seconds, advice))
     elif 0 < about.seconds < MIN_SECONDS:
         advice = f"The video lasts only {seconds}; at least {MIN_SECONDS:.0f} s are needed."

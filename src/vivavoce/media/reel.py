@@ -4,7 +4,7 @@ Keyframes stand close together, so going backwards costs one short group of pict
 I420 until somebody wants them: that is half the memory of RGB, and a crop of them is cheap.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from vivavoce.errors import InvalidInput, NotFound
 from vivavoce.media.container import BROKEN, opened
 
-__all__ = ["GROUP", "Planes", "Reel", "ReelWriter", "write_reel"]
+__all__ = ["GROUP", "Planes", "Reel", "ReelWriter", "join_reels", "write_reel"]
 
 GROUP = 12
 """Pictures from keyframe to keyframe: 37 MB of them at 1080x1920."""
@@ -66,6 +66,27 @@ def write_reel(target: Path, pictures: Iterable[Bytes], size: tuple[int, int], f
         for rgb in pictures:
             writer.add(rgb)
     return writer.count
+
+
+def join_reels(parts: Sequence[tuple[Path, int]], target: Path) -> None:
+    """Copy reels of one size and rate, packet by packet, into one; all but the last hold whole groups of pictures.
+
+    ``parts`` are the reels and how many pictures they have. Raises libav's errors when one of them is no reel.
+    """
+    with av.open(str(target.absolute()), "w", format="mp4") as joined:
+        stream: Any = None
+        before = 0
+        for part, count in parts:
+            with av.open(str(part.absolute()), "r", format="mov") as reel:
+                source = reel.streams.video[0]
+                stream = stream or joined.add_stream_from_template(source)
+                step = 1 / (Fraction(source.average_rate or 25) * Fraction(source.time_base or 1))
+                for packet in reel.demux(source):
+                    if packet.dts is not None and packet.pts is not None:  # the last one is empty
+                        packet.dts, packet.pts = packet.dts + round(before * step), packet.pts + round(before * step)
+                        packet.stream = stream
+                        joined.mux(packet)
+            before += count
 
 
 class Reel:

@@ -23,11 +23,12 @@ from vivavoce.media.remux import remux
 from vivavoce.nouns import Audio, Canvas, Frame
 from vivavoce.ports import Report
 
-__all__ = ["Film", "Probe", "encode", "grid", "probe", "read_frames"]
+__all__ = ["Film", "Probe", "encode", "grid", "probe", "read_frames", "sound_ahead"]
 
 _FORMATS = "asf,avi,flv,matroska,mov,mpeg,mpegts,ogg,webm"
 _ALLOWED = "send MP4, MOV, WebM or MKV"
 _QUEUE = 8  # pictures between the renderer and the encoder
+_AHEAD = 0.5  # seconds
 _GRID_LIMIT = 0.4  # seconds; a coarser grid would cost more silence than it saves
 
 
@@ -316,13 +317,33 @@ def probe(path: Path) -> Probe:
         )
 
 
-def read_frames(path: Path) -> Iterator[Frame]:
-    """The pictures of a film in order, upright, with their times; ends at the first place that cannot be read.
+def sound_ahead(path: Path) -> float:
+    """Seconds by which a film's sound begins before its picture; negative when it begins later, 0 without sound.
 
-    Raises ``UnsupportedMedia`` when it is no film, ``InvalidInput`` when it is empty, ``OSError`` when it is not there.
+    Raises as ``probe`` does.
     """
     with _pictures(path) as (container, stream):
+        sound = container.streams.audio[0] if container.streams.audio else None
+        if sound is None or sound.start_time is None or stream.start_time is None:
+            return 0.0
+        starts = [
+            float(s.start_time * s.time_base) for s in (stream, sound) if s.start_time is not None and s.time_base
+        ]
+        return starts[0] - starts[1] if len(starts) == 2 else 0.0
+
+
+def read_frames(path: Path, since: float | None = None) -> Iterator[Frame]:
+    """The pictures of a film in order, upright, with their times; ends at the first place that cannot be read.
+
+    With ``since``, seconds, only those from then on, as far as the film can be entered there. Raises
+    ``UnsupportedMedia`` when it is no film, ``InvalidInput`` when it is empty, ``OSError`` when it is not there.
+    """
+    with _pictures(path) as (container, stream):
+        if since is not None:
+            _enter(container, since)
         for frame in _decoded(container, stream):
+            if since is not None and (frame.time or 0.0) < since:
+                continue
             image: npt.NDArray[Any] = frame.to_ndarray(format="rgb24")
             if quarter_turns := round(frame.rotation / 90) % 4:
                 image = np.ascontiguousarray(np.rot90(image, quarter_turns))
@@ -335,6 +356,14 @@ def _pictures(path: Path) -> Iterator[tuple[av.container.InputContainer, av.Vide
         if not container.streams.video:
             raise UnsupportedMedia(f"The file holds no moving picture; {_ALLOWED}.")
         yield container, container.streams.video[0]
+
+
+def _enter(container: av.container.InputContainer, since: float) -> None:
+    """Go to the keyframe before a time, some way ahead of it: the first pictures after a seek may be damaged."""
+    try:
+        container.seek(max(0, round((since - _AHEAD) * av.time_base)))
+    except BROKEN:
+        container.seek(0)
 
 
 def _decoded(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:

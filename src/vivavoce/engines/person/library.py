@@ -54,7 +54,9 @@ class Library:
     """One person. Arrays have a row for each of the ``n`` pictures of the film."""
 
     footage: Footage
-    """The film itself, as a base that is replayed; its ``track`` is smoothed, and only says where the face is."""
+    """The film itself, as a base that is replayed; its ``track`` is smoothed, and only says where the face is.
+
+    Its pictures are the first rows here; a long film has more rows than pictures in its reels."""
     points: F32
     """``(n, 468, 3)`` landmarks in pixels of the largest reel, lips not smoothed."""
     head: Canonical
@@ -77,10 +79,12 @@ class Library:
     """``(n,)``: the same of the lips, what opening and pose explain taken out."""
     run: Ints
     """``(n,)``: number of the uncut stretch that a picture belongs to; -1 where it cannot be used."""
+    seen: Bools
+    """``(n,)``: whether the face is there, and not turned away too far; where it is not, points are the nearest."""
     usable: Bools
     """``(n,)``: whether a picture may be a source: a face, sharp enough, not turned away too far, not hidden."""
     stretches: tuple[tuple[int, int], ...]
-    """Parts that may be replayed as a base, quietest first: pictures ``first`` up to, and without, ``last``."""
+    """Parts of the reels that may be replayed, quietest first: pictures ``first`` up to, and without, ``last``."""
     crops: tuple[bytes, ...]
     """JPEG of the lower face of each picture, RGB; b"" where it is not usable."""
     corners: Ints

@@ -27,7 +27,7 @@ from vivavoce.media import video
 from vivavoce.media.reel import Planes, Reel, ReelWriter
 from vivavoce.nouns import Frame
 
-__all__ = ["SECONDS", "controls", "picture_of", "shoot", "spline"]
+__all__ = ["SECONDS", "controls", "develop", "evenly", "picture_of", "rate_of", "shoot", "spline", "takes_of"]
 
 Bytes = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]
@@ -75,33 +75,59 @@ def shoot(source: Path, into: Path, locator: FaceLocator, report: Callable[[floa
     be used.
     """
     about = video.probe(source)
-    fps = Fraction(about.fps).limit_denominator(1001) if about.fps else Fraction(25)
-    fps = fps / -(-fps // _MAX_FPS) if fps > _MAX_FPS + 1 else fps
-    scale = min(1.0, _LARGEST / min(about.width, about.height))
-    size = _even(about.width * scale), _even(about.height * scale)
+    fps = rate_of(about)
+    takes = takes_of(about)
+    size = takes[0].width, takes[0].height
     count = max(1, round(min(SECONDS, about.seconds or SECONDS) * fps))
-    master = Take("idle.mp4", *size)
-    raw, sharp, motion = _watch(source, into / master.name, size, fps, count, locator, lambda x: report(0.6 * x))
+    raw, sharp, motion = _watch(source, into / takes[0].name, size, fps, count, locator, lambda x: report(0.6 * x))
     if raw.eye < MIN_EYES:
         raise FaceRejected(
             f"The face in the video is too small: {raw.eye:.0f} pixels between the outer corners of the eyes, at least "
             f"{MIN_EYES} are needed; film from nearer."
         )
+    with Reel(into / takes[0].name) as reel:
+        _reduce(reel, into, takes, fps, len(sharp), lambda x: report(0.6 + 0.25 * x))
+    return develop(into, takes, fps, raw, sharp, motion, lambda x: report(0.85 + 0.15 * x))
+
+
+def rate_of(about: video.Probe) -> Fraction:
+    """Pictures a second that are used of a film."""
+    fps = Fraction(about.fps).limit_denominator(1001) if about.fps else Fraction(25)
+    return fps / -(-fps // _MAX_FPS) if fps > _MAX_FPS + 1 else fps
+
+
+def takes_of(about: video.Probe) -> tuple[Take, ...]:
+    """The reels of a film, largest first: reductions for smaller canvases."""
+    scale = min(1.0, _LARGEST / min(about.width, about.height))
+    size = _even(about.width * scale), _even(about.height * scale)
+    return Take("idle.mp4", *size), *_reductions(size)
+
+
+def develop(
+    folder: Path,
+    takes: tuple[Take, ...],
+    fps: Fraction,
+    raw: Track,
+    sharp: F32,
+    motion: F32,
+    report: Callable[[float], None],
+) -> Footage:
+    """The footage of reels that lie in ``folder``, whose face was followed.
+
+    ``sharp`` is ``face.track.sharpness`` of each picture, ``motion`` how much the next one differs from it.
+    """
     steady = smoothed(raw)
     heads = canonical(steady)
     first, last = _stretch(motion, steady.seen)
-    takes = (master, *_reductions(size))
-    with Reel(into / master.name) as reel:
-        _reduce(reel, into, takes, fps, len(sharp), lambda x: report(0.6 + 0.25 * x))
+    with Reel(folder / takes[0].name) as reel:
         number = _reference(reel, steady, heads, sharp)
-        x0, y0, x1, y1 = _crop(steady.mesh(number), size)
+        x0, y0, x1, y1 = _crop(steady.mesh(number), (takes[0].width, takes[0].height))
         reference = picture_of(reel[number])[y0:y1, x0:x1].copy()
         teeth = _teeth(reel, steady, sharp)
     rest = resting(steady, heads, number)
     at = FaceMesh(steady.points[number] - np.array([x0, y0, 0], np.float32))
-    with Reel(into / takes[-1].name) as small:
-        shrink = takes[-1].width / size[0]
-        light = _light(small, steady, reference, at, shrink, lambda x: report(0.85 + 0.15 * x))
+    with Reel(folder / takes[-1].name) as small:
+        light = _light(small, steady, reference, at, takes[-1].width / takes[0].width, report)
     return Footage(
         fps=fps,
         takes=takes,
@@ -123,9 +149,12 @@ def _even(x: float) -> int:
     return max(2, round(x / 2) * 2)
 
 
-def _steady(frames: Iterator[Frame], fps: Fraction) -> Iterator[Bytes]:
-    """Pictures at an even rate: phones film at an uneven one."""
-    start, tick, held = None, 0, None
+def evenly(frames: Iterator[Frame], fps: Fraction, start: float | None = None, first: int = 0) -> Iterator[Bytes]:
+    """Pictures at an even rate, from number ``first`` on: phones film at an uneven one.
+
+    ``start``: seconds at which the film begins, where ``frames`` do not begin with its first picture.
+    """
+    tick, held = first, None
     for frame in frames:
         start = frame.time if start is None else start
         while held is not None and frame.time - start > float((tick + Fraction(1, 2)) / fps):
@@ -156,7 +185,7 @@ def _watch(
     held: list[Bytes] = []
 
     def pictures(writer: ReelWriter) -> Iterator[Bytes]:
-        for number, rgb in enumerate(islice(_steady(video.read_frames(source), fps), count)):
+        for number, rgb in enumerate(islice(evenly(video.read_frames(source), fps), count)):
             if (rgb.shape[1], rgb.shape[0]) != size:
                 rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
             writer.add(rgb)
