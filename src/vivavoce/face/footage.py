@@ -17,14 +17,14 @@ from vivavoce.errors import NotFound
 from vivavoce.face.mesh import FaceMesh
 from vivavoce.face.track import Track
 
-__all__ = ["LIGHT", "Footage", "Take", "load", "quiet_span", "save", "swing"]
+__all__ = ["EASE", "LIGHT", "Footage", "Take", "load", "quiet_span", "save", "swing"]
 
 F32 = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 
 LIGHT = 24
 """Cells of the light's grid along each side of the reference."""
-_EASE = 6
+EASE = 6
 """Pictures over which the film slows down at each end before it turns back."""
 
 
@@ -77,16 +77,20 @@ class Footage:
 
 
 def swing(
-    length: int, steps: npt.NDArray[np.floating] | npt.NDArray[np.integer], *, periodic: bool = False
+    length: int,
+    steps: npt.NDArray[np.floating] | npt.NDArray[np.integer],
+    *,
+    periodic: bool = False,
+    ease: float = EASE,
 ) -> npt.NDArray[np.intp]:
     """Pictures of a film of ``length`` pictures that is played forth and back for ever, after so many ``steps``.
 
     Near its ends it slows down: a head that turns back at once would look struck. With ``periodic``, ``steps`` are
-    shares of once forth and back, 0-1.
+    shares of once forth and back, 0-1. ``ease``: pictures over which it slows down.
     """
     if length < 2:
         return np.zeros(len(steps), np.intp)
-    ease = min(_EASE, (length - 1) / 4)
+    ease = min(ease, (length - 1) / 4)
     span = length - 1 + ease  # steps from one end to the other: slowing down takes a little longer
     at = np.mod(np.asarray(steps, np.float64) * (2 * span if periodic else 1), 2 * span)
     at = np.where(at > span, 2 * span - at, at)
@@ -99,7 +103,7 @@ def swing(
 def quiet_span(footage: Footage, steps: float) -> tuple[int, int]:
     """First picture and length of a part of the film whose ends are still, to be played forth and back in ``steps``."""
     available = footage.last - footage.first
-    length = int(min(max(round(steps / 2 - _EASE) + 1, 1), available))
+    length = int(min(max(round(steps / 2 - EASE) + 1, 1), available))
     middle = footage.track.points[footage.first : footage.last, :, :2].mean(axis=1)
     speed = np.linalg.norm(np.gradient(middle, axis=0), axis=1) if available > 1 else np.zeros(1)
     seen = footage.track.seen[footage.first : footage.last]
