@@ -30,8 +30,9 @@ export async function call(url, options = {}) {
 /** The error that a failed answer is. */
 export async function failed(response) {
   const body = await response.json().catch(() => ({}));
-  const words = body.error ?? body.detail ?? body.message ?? response.statusText;
-  return new CallError(response.headers.get("X-Error-Code") ?? body.code ?? "internal", String(words), response.status);
+  const told = body.error?.message ? body.error : body;  // OpenAI's wire format wraps it
+  const words = told.error ?? told.detail ?? told.message ?? response.statusText;
+  return new CallError(response.headers.get("X-Error-Code") ?? told.code ?? "internal", String(words), response.status);
 }
 
 /** The pieces of a body; leaving the loop cancels the rest. Safari cannot iterate over a stream by itself. */
