@@ -1,13 +1,15 @@
 """What a training can be told besides its film: names, ranges, and the two ways in which clients write them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from math import isfinite
+from typing import Any
 
 from vivavoce.errors import InvalidInput
 
-__all__ = ["MOST_EPOCHS", "OPTIONS", "Option", "checked_options", "read_options"]
+__all__ = ["MOST_EPOCHS", "OPTIONS", "Option", "checked_options", "consent_note", "default_trainer", "read_options"]
 
 MOST_EPOCHS = 1_000_000
 _LONGEST = 2000
@@ -81,6 +83,23 @@ def read_options(text: str) -> dict[str, float | str]:
         if names.count(name) > 1:
             raise InvalidInput(f"{name[:_SHOWN]} is there twice; send it once.")
     return checked_options({name.strip(): value.strip() for name, _, value in pairs})
+
+
+def default_trainer(own: str, trainers: Sequence[str]) -> str:
+    """The engine that learns people where none is named: ``own``, the operator's, if it does; else ``person``."""
+    return own if own in trainers else next((name for name in ("person", *trainers) if name in trainers), own)
+
+
+def consent_note(given: bool, by: str, text: str, *, required: bool) -> dict[str, Any]:
+    """What is kept of the person's consent. Raises ``InvalidInput``, also where a consent is required and not given."""
+    for name, value in (("consent_by", by), ("consent_text", text)):
+        if len(value) > _LONGEST:
+            raise InvalidInput(f"{name} has at most {_LONGEST} characters.")
+    if required and not given:
+        raise InvalidInput(
+            "A person is learnt here only with their consent; ask for it, and say so with consent=true (--consent)."
+        )
+    return {"given": given, "by": by, "text": text, "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
 
 
 def _object(text: str) -> dict[str, object]:

@@ -12,19 +12,20 @@ from vivavoce.errors import Conflict, InvalidInput, UnsupportedMedia
 from vivavoce.media import video
 from vivavoce.media.kinds import kind_of
 from vivavoce.nouns import Job
+from vivavoce.studio.parameters import consent_note, default_trainer
 from vivavoce.studio.service import SOURCE
 from vivavoce.studio.tuition import TRAINING
 from vivavoce.web.avatars import check_free, check_video
 from vivavoce.web.orders import Kept, kept
 from vivavoce.web.services import Services
+from vivavoce.web.voices import agreed
 
-__all__ = ["MOST_SECONDS", "Pupil", "check_consent", "consent_of", "default_engine", "enrolled", "learns_note"]
+__all__ = ["MOST_SECONDS", "Pupil", "consent_of", "default_engine", "enrolled", "learns_note"]
 
 MOST_SECONDS = 1800.0
 """Of a film that a person is learnt from."""
 _FORMATS = "send a video of one person: MP4, MOV, WebM or MKV"
 _TRIES = 1000
-_LONGEST_NOTE = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +119,8 @@ def check_film(path: Path) -> None:
 
 
 def default_engine(services: Services, trainers: list[str]) -> str:
-    """The engine that learns people where none is named: ``person`` where it is here, else the operator's."""
-    own = services.settings.defaults.face_engine
-    return own if own in trainers else next((name for name in ("person", *trainers) if name in trainers), own)
+    """The engine that learns people where none is named."""
+    return default_trainer(services.settings.defaults.face_engine, trainers)
 
 
 def learns_note(engine: str, trainers: list[str]) -> str:
@@ -128,17 +128,7 @@ def learns_note(engine: str, trainers: list[str]) -> str:
     return "" if engine in trainers else f"{engine} learns nobody: the avatar is prepared from the film, without epochs"
 
 
-def consent_of(given: bool, by: str, text: str) -> dict[str, Any]:
-    """What is kept of the person's consent. Raises ``InvalidInput``."""
-    for name, value in (("consent_by", by), ("consent_text", text)):
-        if len(value) > _LONGEST_NOTE:
-            raise InvalidInput(f"{name} has at most {_LONGEST_NOTE} characters.")
-    return {"given": given, "by": by, "text": text, "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
-
-
-def check_consent(services: Services, consent: Mapping[str, Any]) -> None:
-    """Raises ``InvalidInput`` where the operator wants a consent that is not given."""
-    if services.settings.clones.consent == "required" and not consent["given"]:
-        raise InvalidInput(
-            "This server learns a person only with their consent; ask for it, and say so with consent=true."
-        )
+def consent_of(services: Services, given: str, by: str, text: str) -> dict[str, Any]:
+    """What is kept of the person's consent, from the fields of a form. Raises ``InvalidInput``."""
+    required = services.settings.clones.consent == "required"
+    return consent_note(agreed(given), by.strip(), text.strip(), required=required)

@@ -24,7 +24,6 @@ from vivavoce.web.dialects import Problem, allow
 from vivavoce.web.enrolment import (
     MOST_SECONDS,
     Pupil,
-    check_consent,
     consent_of,
     default_engine,
     enrolled,
@@ -34,7 +33,7 @@ from vivavoce.web.orders import attends, checked, idempotency_key, job_answer
 from vivavoce.web.services import Services, Use, owner_of
 from vivavoce.web.streams import EVENTS
 from vivavoce.web.views import JobOut, avatar_urls
-from vivavoce.web.voices import ConsentOut, agreed
+from vivavoce.web.voices import ConsentOut
 
 __all__ = ["router"]
 
@@ -298,8 +297,7 @@ def _pupil(services: Services, ask: HeadAsk, trainers: list[str], told: str) -> 
     engine = ask.engine or default_engine(services, trainers)
     if engine not in installed:
         raise InvalidInput(f"There is no face engine {engine[: direction.SHOWN]!r}; installed: {', '.join(installed)}.")
-    consent = consent_of(agreed(ask.consent), ask.consent_by.strip(), ask.consent_text.strip())
-    check_consent(services, consent)
+    consent = consent_of(services, ask.consent, ask.consent_by, ask.consent_text)
     number = direction.card(ask.gpu) if ask.gpu.strip() else None
     said = direction.stand_ins(services, [direction.card_note(services, number)])
     device = "" if not ask.gpu.strip() else "cpu" if number is None or said else str(number)

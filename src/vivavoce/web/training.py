@@ -15,10 +15,9 @@ from vivavoce.errors import InvalidInput
 from vivavoce.registry import Registry
 from vivavoce.studio.parameters import MOST_EPOCHS, OPTIONS, read_options
 from vivavoce.web import direction
-from vivavoce.web.enrolment import Pupil, check_consent, consent_of, default_engine, enrolled, learns_note
+from vivavoce.web.enrolment import Pupil, consent_of, default_engine, enrolled, learns_note
 from vivavoce.web.services import Services, Use, owner_of
 from vivavoce.web.studio import only, refusals
-from vivavoce.web.voices import agreed
 
 __all__ = ["router"]
 
@@ -127,10 +126,7 @@ def _pupil(services: Services, fields: Mapping[str, str], trainers: list[str]) -
     number = direction.card(fields.get("gpu_choice", ""))
     epochs = _epochs(fields.get("epoch", ""))
     options = read_options(fields.get("custom_params", ""))
-    consent = consent_of(
-        agreed(fields.get("consent", "")), fields.get("consent_by", ""), fields.get("consent_text", "")
-    )
-    check_consent(services, consent)
+    consent = consent_of(services, *(fields.get(name, "") for name in ("consent", "consent_by", "consent_text")))
     name = _name(fields.get("speaker_id", ""))
     notes = []
     if engine not in Registry().names("face"):
