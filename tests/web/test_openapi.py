@@ -1,17 +1,32 @@
 """The description of the API is complete and true: every operation in it is called as its own examples say."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
 import jsonschema
 import pytest
 import requests
 
+from partners import KEY, partner
+from people import enrolled, recording
 from serving import Served
+from vivavoce.engines.espeak import EspeakVoice
 
 Operation = tuple[str, str, dict[str, Any]]
 NATIVE_JOB = {"text": "Hello.", "language": "en"}
+SAYS = {"audio_id": "speaker", "gen_audio_id": "hello", "generate_text": "Hello."}
+
+
+@pytest.fixture(scope="module")
+def server(start: Callable[..., AbstractContextManager[Served]]) -> Iterator[Served]:
+    """A server that has everything: a chat model to talk to, and a cloner."""
+    with ExitStack() as stack:
+        model = stack.enter_context(partner())
+        models = json.dumps({"mine": {"base_url": model.url, "model": "tiny-model", "api_key": KEY}})
+        yield stack.enter_context(start(chats__models=models, clones__engine="toy"))
 
 
 @pytest.fixture(scope="module")
@@ -80,13 +95,21 @@ def test_examples_of_bodies_work(server: Served, schema: dict[str, Any]) -> None
 
 
 @pytest.fixture(scope="module")
-def live(server: Served) -> dict[str, str]:
+def live(server: Served, voice: EspeakVoice) -> dict[str, str]:
     """Addresses with everything filled in that has to exist before it can be asked for."""
     job = requests.post(f"{server.url}/v1/videos", json=NATIVE_JOB, headers={"Prefer": "wait=60"}, timeout=90).json()
     film = job["result"]["video_url"].rpartition("/")[2]
     name = film.partition(".")[0]
     sound = requests.get(f"{server.url}/assets/audio/{name}.wav", timeout=30).content
     sent = requests.post(f"{server.url}/files/upload", files={"file": ("a.wav", sound)}, timeout=30).json()
+    speaker = enrolled(server, recording(voice), id="speaker").json()["clone"]
+    says = {name: (None, text) for name, text in SAYS.items()}
+    said = requests.post(f"{server.url}/audio_clone", files=says, timeout=30).json()["cloned_audio_path"]
+    shutil.copytree(server.data / "avatars" / "toy", server.data / "avatars" / "head")
+    facts = {"version": 1, "name": "head", "engine": "toy", "warnings": [], "kind": "video"}
+    (server.data / "avatars" / "head" / "avatar.json").write_text(json.dumps(facts))
+    ask = {"text": "Hello.", "language": "en"}
+    talk = requests.post(f"{server.url}/v1/chat", json=ask, timeout=60).json()["session_id"]
     return {
         "/api/history/{history_type}": "/api/history/chat_system",
         "/files/download/{filename}": f"/files/download/{sent['filename']}",
@@ -94,9 +117,16 @@ def live(server: Served) -> dict[str, str]:
         "/api/chunk/audio/{id}": f"/api/chunk/audio/{name}",
         "/video/{file}": f"/video/{film}",
         "/assets/audio/{file}": f"/assets/audio/{name}.wav",
+        "/static/videos/{file}": f"/static/videos/{film}",
+        "/static/voices/{file}": said,
+        "/video/static/videos/{file}": f"/video/static/videos/{film}",
         "/v1/avatars/{name}": "/v1/avatars/anna",
         "/v1/avatars/{name}/idle": "/v1/avatars/anna/idle",
         "/v1/avatars/{name}/poster": "/v1/avatars/anna/poster",
+        "/v1/chat/{session_id}": f"/v1/chat/{talk}",
+        "/v1/models/{name}": "/v1/models/head",
+        "/v1/voices/{id}": speaker["url"],
+        "/v1/voices/{id}/recordings/{number}": speaker["recordings"][0],
         "/v1/jobs/{id}": f"/v1/jobs/{job['id']}",
         "/v1/jobs/{id}/events": f"/v1/jobs/{job['id']}/events",
         "/v1/media/{file}": f"/v1/media/{film}",

@@ -303,6 +303,7 @@ async def talk(request: Request, services: Use, session_id: str) -> TalkOut:
 @router.delete(
     "/{session_id}",
     status_code=204,
+    response_description="Forgotten",
     responses=_SESSION
     | {
         404: {"model": Problem, "description": "No such conversation"},

@@ -133,6 +133,8 @@ async def voices(request: Request, services: Use) -> VoicesOut:
 @router.post(
     "",
     status_code=201,
+    response_model=VoiceOut,
+    response_description="The voice, as in the list; `Location` is its address",
     responses=_problems(
         _400="The recordings cannot be used, or the consent that is needed is not given",
         _409="There is a voice of that id already",
