@@ -171,14 +171,6 @@ def test_a_film_without_sound() -> None:
         decode(target.getvalue(), max_seconds=10)
 
 
-@pytest.mark.parametrize(("container", "codec"), [("wav", "pcm_s16le"), ("mp3", "libmp3lame"), ("ogg", "libopus")])
-def test_a_file_that_is_cut_off_gives_what_it_holds(container: str, codec: str) -> None:
-    data = packed(container, codec, tone(3))
-    audio = decode(data[: len(data) * 2 // 3], max_seconds=10)
-    assert audio.seconds == pytest.approx(2, abs=0.25)
-    assert pitch(audio) == pytest.approx(440, abs=3)
-
-
 def test_a_damaged_middle_is_survived() -> None:
     data = bytearray(packed("mp3", "libmp3lame", tone(3)))
     middle = len(data) // 2

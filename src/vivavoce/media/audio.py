@@ -19,10 +19,11 @@ def decode(source: Path | bytes, *, max_seconds: float, rate: int | None = None)
     """The sound of a file of any common format, mixed to mono.
 
     ``rate`` in Hz resamples it; without, it keeps its own rate up to 48 kHz. Sound louder than full scale is turned
-    down. A file that is cut off gives what can be read of it. Never holds more than ``max_seconds``.
+    down. Never holds more than ``max_seconds``.
 
-    Raises ``UnsupportedMedia`` when it is no sound file, ``InvalidInput`` when it is empty, damaged or not numbers,
-    ``TooLarge`` when it lasts longer than ``max_seconds``; ``OSError`` when a path cannot be opened.
+    Raises ``UnsupportedMedia`` when it is no sound file, ``InvalidInput`` when it is empty, damaged, cut off, not
+    numbers, or of more channels or samples a second than ``media.sound`` reads, ``TooLarge`` when it lasts longer than
+    ``max_seconds``; ``OSError`` when a path cannot be opened.
     """
     with sound(source, max_seconds=max_seconds, most_channels=1, rate=rate) as read:
         pieces = [block[0] for block in read.blocks]

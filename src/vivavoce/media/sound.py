@@ -4,9 +4,10 @@ The only code that opens a stranger's sound file; ``media.audio`` collects what 
 """
 
 import itertools
+import math
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ import soxr
 
 from vivavoce.errors import InvalidInput, TooLarge, UnsupportedMedia
 from vivavoce.media.container import BROKEN, opened
+from vivavoce.media.truncation import Truncation, truncation
 
 __all__ = ["Resampler", "Sound", "WavWriter", "sound"]
 
@@ -28,6 +30,10 @@ Samples = npt.NDArray[np.float32]
 _FORMATS = "aac,ac3,aiff,amr,ape,asf,au,avi,caf,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,tta,w64,wav,webm,wv"
 # Of these, the ones whose length is counted in their header; that of the others is guessed from the bit rate.
 _COUNTED = {"aiff", "ape", "au", "caf", "flac", "matroska", "mov", "ogg", "tta", "w64", "wav", "webm", "wv"}
+# Of these, those that never claim more than is there.
+_BOUND = {"avi", "caf", "ogg", "w64", "wav"}
+# And those that count nothing but sound, so that their last packet has to end where the header says.
+_EXACT = {"aiff", "ape", "au", "flac", "tta", "wv"}
 # Decoders of sound for these; those of pictures are not even looked for, see ``container.opened``.
 _DECODERS = ",".join(
     (
@@ -38,12 +44,16 @@ _DECODERS = ",".join(
     )
 )
 
-_LOWEST_RATE = 4_000  # Hz; below it speech is not intelligible
-_HIGHEST_RATE = 48_000  # Hz; bounds the memory of a file that claims more
-_ABSURD_RATE = 768_000  # Hz; no recorder has more, and a resampler's filter grows with it
+_LEAST_RATE = 4_000  # Hz; below it speech is not intelligible
+_KEPT_RATE = 48_000  # Hz; above it nothing can be heard
+_MOST_RATE = 96_000  # Hz; studios record so, and a resampler's filter grows with it
+_MOST_CHANNELS = 6  # a film's 5.1
 _FULL_SCALE = {"u8": (128, 128), "s16": (0, 2**15), "s32": (0, 2**31), "s64": (0, 2**63), "flt": (0, 1), "dbl": (0, 1)}
 _WAV_LIMIT = 2**32 - 1
 _ALLOWED = "send WAV, MP3, FLAC, OGG, WebM or M4A"
+_AGAIN = "upload it again"
+_TOLERANCE = 0.1
+"""Seconds that may be missing at the end: less is a matter of rounding."""
 _PIECE = 0.25
 """Seconds; frames of decoders are joined until they last so long."""
 
@@ -69,27 +79,45 @@ def sound(
     """Open a file of any common format.
 
     ``rate`` in Hz resamples it; without, it keeps its own rate up to 48 kHz. More than ``most_channels`` (1 or 2)
-    channels are mixed to one. A file that is cut off gives what can be read of it.
+    channels are mixed to one.
 
-    Raises ``UnsupportedMedia`` when it is no sound file, ``InvalidInput`` when it is empty or damaged, ``TooLarge``
-    when it says that it lasts longer than ``max_seconds``, ``OSError`` when a path cannot be opened. The blocks raise
-    ``TooLarge`` as soon as more than ``max_seconds`` have been read, ``InvalidInput`` for values that are no numbers.
+    Raises ``UnsupportedMedia`` when it is no sound file, ``InvalidInput`` when it is empty, damaged, cut off, or has
+    more channels or samples a second than are read, ``TooLarge`` when it says that it lasts longer than
+    ``max_seconds``, ``OSError`` when a path cannot be opened. The blocks raise ``TooLarge`` as soon as more than
+    ``max_seconds`` have been read, ``InvalidInput`` for values that are no numbers, and at the end for a file that
+    turns out to be cut off only there.
     """
-    with opened(source, _FORMATS, _ALLOWED, decoders=_DECODERS) as container:
-        if not container.streams.audio:
-            raise UnsupportedMedia(f"The file holds no sound; {_ALLOWED}.")
+    cut = truncation(source)
+    with _opened(source, cut) as container:
         claimed = _claimed(container)
-        counted = _COUNTED.intersection(container.format.name.split(","))
-        if claimed is not None and counted and claimed > max_seconds + 1:
+        formats = set(container.format.name.split(","))
+        if claimed is not None and formats & _COUNTED and claimed > max_seconds + 1:
             raise TooLarge(_too_long(max_seconds))
-        frames = _frames(container)
+        if cut is not None:
+            _refuse(cut, None if formats & _BOUND else claimed)
+        frames = _frames(container, claimed if formats & _EXACT else None)
         first = next(frames, None)
         if first is None:
             raise InvalidInput(f"The file holds no sound that can be read, it may be damaged or cut off; {_ALLOWED}.")
         channels = first.layout.nb_channels if first.layout.nb_channels <= most_channels else 1
-        rate = rate or min(first.sample_rate, _HIGHEST_RATE)
+        rate = rate or min(first.sample_rate, _KEPT_RATE)
         planes = ((_planes(frame, channels), frame.sample_rate) for frame in itertools.chain([first], frames))
         yield Sound(rate, channels, claimed, _bounded(_at_rate(_joined(planes), rate), max_seconds * rate, max_seconds))
+
+
+@contextmanager
+def _opened(source: Path | bytes, cut: Truncation | None) -> Iterator[av.container.InputContainer]:
+    """A container with sound in it; one that cannot be read because it is cut off is called so."""
+    with ExitStack() as stack:
+        try:
+            container = stack.enter_context(opened(source, _FORMATS, _ALLOWED, decoders=_DECODERS))
+        except UnsupportedMedia:
+            if cut is None:
+                raise
+            raise InvalidInput(_cut_off(cut.share, cut.seconds)) from None
+        if not container.streams.audio:
+            raise UnsupportedMedia(f"The file holds no sound; {_ALLOWED}.")
+        yield container
 
 
 class Resampler:
@@ -174,19 +202,57 @@ def _too_long(max_seconds: float) -> str:
     return f"The sound lasts longer than {max_seconds:g} seconds; send a shorter piece."
 
 
-def _frames(container: av.container.InputContainer) -> Iterator[av.AudioFrame]:
-    """What can be decoded, up to the first place that cannot be read any further."""
+def _refuse(cut: Truncation, claimed: float | None) -> None:
+    """Raise ``InvalidInput`` for a file that is cut off, unless hardly anything is missing."""
+    seconds = cut.seconds or claimed
+    if cut.share is None or seconds is None or seconds * (1 - cut.share) > _TOLERANCE:
+        raise InvalidInput(_cut_off(cut.share, seconds))
+
+
+def _cut_off(share: float | None, seconds: float | None) -> str:
+    if share is None:
+        return f"The file is cut off at its end; {_AGAIN}."
+    if seconds is None:
+        return f"The file is cut off: {math.floor(100 * share)} % of it is there; {_AGAIN}."
+    return f"The file is cut off: it says that it lasts {seconds:.1f} s and holds {seconds * share:.1f} s; {_AGAIN}."
+
+
+def _frames(container: av.container.InputContainer, seconds: float | None) -> Iterator[av.AudioFrame]:
+    """What can be decoded, up to the first place that cannot be read any further.
+
+    Raises ``InvalidInput`` for a frame with too many channels or samples a second, and when that place is not where the
+    file has to end: after ``seconds``, where these are known.
+    """
     packets = container.demux(container.streams.audio[0])
+    reached = 0.0
     while True:
         try:
             packet = next(packets)
         except (StopIteration, *BROKEN):
-            return
+            break
+        if packet.pts is not None and packet.time_base is not None and not packet.is_corrupt:
+            reached = max(reached, float((packet.pts + (packet.duration or 0)) * packet.time_base))
         try:
             frames = packet.decode()
         except BROKEN:
             continue  # a damaged packet; the next may be whole
-        yield from frames
+        for frame in frames:
+            _check(frame)
+            yield frame
+    if seconds is not None and reached < seconds - _TOLERANCE:
+        raise InvalidInput(_cut_off(reached / seconds, seconds))
+
+
+def _check(frame: av.AudioFrame) -> None:
+    channels, rate = frame.layout.nb_channels, frame.sample_rate
+    if channels > _MOST_CHANNELS:
+        raise InvalidInput(
+            f"The sound has {channels} channels; up to {_MOST_CHANNELS} can be read, mix it to mono or stereo."
+        )
+    if not _LEAST_RATE <= rate <= _MOST_RATE:
+        raise InvalidInput(
+            f"The sound has {rate} samples a second; {_LEAST_RATE} to {_MOST_RATE} can be read, save it with 48000."
+        )
 
 
 def _planes(frame: av.AudioFrame, channels: int) -> Samples:
@@ -220,10 +286,6 @@ def _at_rate(blocks: Iterator[tuple[Samples, int]], rate: int) -> Iterator[Sampl
     resampler, source = None, 0
     for block, block_rate in blocks:
         if block_rate != source:
-            if not _LOWEST_RATE <= block_rate <= _ABSURD_RATE:
-                raise InvalidInput(
-                    f"The sound has {block_rate} samples a second; {_LOWEST_RATE} to {_ABSURD_RATE} can be read."
-                )
             if resampler:
                 yield resampler.finish()
             resampler, source = Resampler(block_rate, rate, len(block)), block_rate
