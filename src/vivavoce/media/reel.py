@@ -45,7 +45,10 @@ class ReelWriter:
 
     def add(self, rgb: Bytes) -> None:
         """One more picture, RGB ``(height, width, 3)``."""
-        planes = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420), np.uint8)
+        self.add_planes(np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420), np.uint8))
+
+    def add_planes(self, planes: Bytes) -> None:
+        """One more picture, as I420 ``(height * 3 / 2, width)``."""
         frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
         frame.pts = self.count
         self.count += 1

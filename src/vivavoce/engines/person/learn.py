@@ -67,7 +67,7 @@ def learned(sight: Sight, footage: Footage, fit: Bools) -> Library:
     voice = None
     if sight.windows is not None:
         truth = gap_of(head.shape) - gap_of(slow)
-        voice = fitted(sight.windows, weights, usable, _opens(basis), truth)
+        voice = fitted(sight.windows, weights, known, _opens(basis), truth)
     return Library(
         footage=footage,
         points=sight.points,

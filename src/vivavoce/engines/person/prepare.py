@@ -26,7 +26,7 @@ from vivavoce.errors import FaceRejected, InvalidInput, TooLarge, UnsupportedMed
 from vivavoce.face.footage import Footage
 from vivavoce.face.locate import MIN_EYES, FaceLocator
 from vivavoce.face.mesh import FaceMesh
-from vivavoce.face.preflight import MAX_SECONDS, Report, examine, refuse
+from vivavoce.face.preflight import MAX_SECONDS, USED_SECONDS, Report, examine, refuse
 from vivavoce.face.track import Track, track
 from vivavoce.media import audio, video
 from vivavoce.media.kinds import kind_of
@@ -41,6 +41,8 @@ from vivavoce.text.cepstrum import HOP, log_mel, silences
 __all__ = ["LONGEST", "MIN_FPS", "SHORTEST", "prepare"]
 
 F32 = npt.NDArray[np.float32]
+_Place = tuple[float, float, float]
+"""x and y between the eyes, and their distance."""
 
 SHORTEST, LONGEST = 8.0, 1800.0
 """Seconds of a film."""
@@ -87,7 +89,7 @@ def prepare(
         about, examined = _examined(source, locator)
         sound = _sound(source, about.seconds)
         report(0.02, "examine")
-        plan = _planned(source, about, sound, locator)
+        plan = _planned(source, about, sound, _person(source, about, examined, locator))
         folder = _work_of(source, plan, work)
         rows = watch(source, folder, plan, models, lambda x: report(0.03 + 0.82 * x, "track"))
         _check(rows, plan)
@@ -164,20 +166,19 @@ def _sound(source: Path, seconds: float) -> _Sound | None:
     return _Sound(heard, tuple(speech), ahead)
 
 
-def _planned(source: Path, about: video.Probe, sound: _Sound | None, locator: FaceLocator) -> Plan:
+def _planned(source: Path, about: video.Probe, sound: _Sound | None, person: _Place | None) -> Plan:
     fps, takes = rate_of(about), takes_of(about)
     start = next(video.read_frames(source)).time
     total = max(1, round((about.seconds or LONGEST) * fps))
     filmed = min(total, round(_FILMED * fps) // BLOCK * BLOCK or BLOCK)
     shrink = takes[0].width / about.width
-    x, y, eye = _person(source, about, locator)
     return Plan(
         fps=fps,
         takes=takes,
         start=start,
         blocks=tuple(_blocks(_wanted(total, filmed, fps, sound), filmed)),
         filmed=filmed,
-        place=(x * shrink, y * shrink, eye * shrink),
+        place=person and (person[0] * shrink, person[1] * shrink, person[2] * shrink),
     )
 
 
@@ -203,8 +204,10 @@ def _blocks(spans: Sequence[tuple[int, int]], filmed: int) -> list[tuple[int, in
     return [(at, min(at + BLOCK, last)) for first, last in split for at in range(first, last, BLOCK)]
 
 
-def _person(source: Path, about: video.Probe, locator: FaceLocator) -> tuple[float, float, float]:
-    """Where the largest person that stays usually is: x and y between the eyes, eye distance, pixels of the film."""
+def _person(source: Path, about: video.Probe, examined: Report, locator: FaceLocator) -> _Place | None:
+    """Where the largest person that stays usually is, pixels of the film; None where there is but one."""
+    if about.seconds <= USED_SECONDS and all(f.level == "ok" for f in examined.findings if f.check == "faces"):
+        return None
     times = [float(t) for t in (np.arange(_LOOKS) + 0.5) * (about.seconds or 10.0) / _LOOKS]
     faces: list[tuple[float, float, float]] = []
     for sample in samples(source, times, max_side=1280):

@@ -59,12 +59,13 @@ def predicted(voice: Voice, windows: F32) -> F32:
     return np.asarray(_kernel(_normal(voice, windows), known) @ voice.alpha, np.float32)
 
 
-def fitted(windows: F32, weights: F32, usable: npt.NDArray[np.bool_], opens: F32, truth: F32) -> Voice | None:
-    """Learn ``weights`` ``(n, 6)`` of the ``usable`` pictures from their sound; None where they are too few.
+def fitted(windows: F32, weights: F32, seen: npt.NDArray[np.bool_], opens: F32, truth: F32) -> Voice | None:
+    """Learn ``weights`` ``(n, 6)`` of the pictures ``seen`` from their sound; None where they are too few.
 
+    Blurred pictures teach as well as sharp ones: their lips are where they are.
     ``opens`` ``(6,)`` is how far each component opens the lips, ``truth`` ``(n,)`` how far they were open.
     """
-    known = np.flatnonzero(usable)
+    known = np.flatnonzero(seen)
     known = known[np.unique(np.linspace(0, len(known) - 1, min(len(known), _MOST)).round().astype(int))]
     if len(known) < 3 * FOLDS:
         return None

@@ -57,8 +57,9 @@ class Plan:
     """Ticks ``first`` up to, and without, ``last``, rising."""
     filmed: int
     """The first so many ticks are written to reels; a whole number of blocks, or the end of one."""
-    place: tuple[float, float, float]
-    """Where the person usually is: x and y between the eyes, and the distance of the eyes."""
+    place: tuple[float, float, float] | None
+    """Where the person usually is: x and y between the eyes, and the distance of the eyes; None where there is but one
+    face."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -236,10 +237,24 @@ def _shares(numbers: Sequence[int], sizes: Sequence[int], count: int) -> list[Se
 
 
 def _write(writers: Sequence[ReelWriter], takes: Sequence[Take], rgb: Bytes) -> None:
-    for writer, take in zip(writers, takes, strict=False):
-        if rgb.shape[1] != take.width or rgb.shape[0] != take.height:
-            rgb = np.asarray(cv2.resize(rgb, (take.width, take.height), interpolation=cv2.INTER_AREA), np.uint8)
-        writer.add(rgb)
+    """Add a picture of the size of the largest reel to all of them; the smaller ones are shrunk as planes."""
+    if not writers:
+        return
+    planes = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420), np.uint8)
+    for number, (writer, take) in enumerate(zip(writers, takes, strict=True)):
+        if number:
+            planes = _shrunk(planes, takes[number - 1], take)
+        writer.add_planes(planes)
+
+
+def _shrunk(planes: Bytes, before: Take, take: Take) -> Bytes:
+    """I420 of one size made I420 of a smaller one."""
+    height, half = before.height, (before.width // 2, before.height // 2)
+    luma = cv2.resize(planes[:height], (take.width, take.height), interpolation=cv2.INTER_AREA)
+    blue, red = planes[height:].reshape(2, half[1], half[0])
+    small = [cv2.resize(c, (take.width // 2, take.height // 2), interpolation=cv2.INTER_AREA) for c in (blue, red)]
+    flat = np.concatenate([luma.ravel(), *(c.ravel() for c in small)])
+    return np.asarray(flat.reshape(-1, take.width), np.uint8)
 
 
 class _Film:
@@ -278,7 +293,7 @@ class _Film:
 class _Follower:
     """One person among those that a film shows."""
 
-    def __init__(self, locator: FaceLocator, place: tuple[float, float, float]) -> None:
+    def __init__(self, locator: FaceLocator, place: tuple[float, float, float] | None) -> None:
         self._locator = locator
         self._place = place
         self._before: FaceMesh | None = None
@@ -288,12 +303,17 @@ class _Follower:
         before = self._before
         mesh = self._locator.follow(rgb, before) if before else None
         if before is None or mesh is None or _apart(mesh, _place(before)) > _STRAYED:
-            found = min(self._locator.all(rgb, quick=True), key=lambda face: _apart(face, self._place), default=None)
+            found = self._found(rgb)
             mesh = found and self._locator.follow(rgb, found)
-        if mesh is not None and mesh.eye_distance < _ANOTHER * self._place[2]:
-            mesh = None
         self._before = mesh
         return None if mesh is None or abs(mesh.yaw) > MAX_YAW else mesh
+
+    def _found(self, rgb: Bytes) -> FaceMesh | None:
+        faces, place = self._locator.all(rgb, quick=True), self._place
+        if place is None or not faces:
+            return faces[0] if faces else None
+        nearest = min(faces, key=lambda face: _apart(face, place))
+        return nearest if nearest.eye_distance > _ANOTHER * place[2] else None
 
 
 def _place(mesh: FaceMesh) -> tuple[float, float, float]:
@@ -322,8 +342,9 @@ class _Gathered:
 
     def look(self, rgb: Bytes) -> None:
         """Compare a picture with the one before."""
-        small = cv2.resize(rgb, (48, 48), interpolation=cv2.INTER_AREA).astype(np.float32)
-        shares = colours(rgb)
+        rough = np.ascontiguousarray(rgb[:: max(1, rgb.shape[0] // 256), :: max(1, rgb.shape[1] // 256)])
+        small = cv2.resize(rough, (48, 48), interpolation=cv2.INTER_AREA).astype(np.float32)
+        shares = colours(rough)
         if self._before is not None:
             moved, changed = np.abs(small - self._before[0]).mean(), np.abs(shares - self._before[1]).sum() / 2
             self._differs = float(moved), float(changed)
