@@ -31,7 +31,8 @@ def spread(difference: F32, where: F32) -> F32:
     total = np.zeros_like(known)
     for sigma, weight in _WIDTHS:
         total += _blurred(known, sigma) * np.float32(weight)
-    return np.clip(total[..., :3] / (total[..., 3:] + np.float32(1e-6)), -_MOST, _MOST)
+    even = total[..., :3] / (total[..., 3:] + np.float32(1e-6))
+    return np.asarray(np.clip(even, -_MOST, _MOST), np.float32)
 
 
 def _blurred(x: F32, sigma: float) -> F32:

@@ -1,4 +1,4 @@
-"""The pictures of a person's lower face that mouths are taken from, decoded when they are wanted, the last ones kept."""
+"""Pictures of a person's lower face that mouths are taken from: decoded when they are wanted, the last ones kept."""
 
 from collections import OrderedDict
 
@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vivavoce.engines.person.library import Library
+from vivavoce.engines.person.look import unpacked
 
 __all__ = ["Crop", "Crops"]
 
@@ -60,8 +61,7 @@ class Crops:
         return crop
 
     def _decoded(self, number: int) -> Crop:
-        packed = np.frombuffer(self._library.crops[number], np.uint8)
-        rgb = np.asarray(cv2.cvtColor(cv2.imdecode(packed, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), np.uint8)
+        rgb = unpacked(self._library.crops[number])
         height, width = rgb.shape[:2]
         size = max(1, round(width * self._scale)), max(1, round(height * self._scale))
         if size != (width, height):

@@ -2,6 +2,7 @@
 
 A shape is that of the chosen picture's speech, and a share of what was predicted and no picture had. Where a run of
 pictures ends and another begins the shapes are smoothed, and each run shines through for a frame beyond its end.
+A base that grins is made sober first: its lips could not shut otherwise.
 """
 
 from collections.abc import Iterator
@@ -12,9 +13,12 @@ import numpy.typing as npt
 from vivavoce.engines.person.curves import gaussian
 from vivavoce.engines.person.library import Library
 from vivavoce.engines.person.paint import Mouth
+from vivavoce.engines.person.pose import gap_of
 from vivavoce.engines.person.rests import SHUT
+from vivavoce.engines.person.walk import GRIN
+from vivavoce.face.geometry import smoothstep
 
-__all__ = ["joins", "mouths"]
+__all__ = ["joins", "mouths", "sober"]
 
 F32 = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.intp]
@@ -34,8 +38,8 @@ def joins(units: Ints) -> npt.NDArray[np.bool_]:
     return np.concatenate([[False], np.diff(units) != 1])
 
 
-def mouths(library: Library, units: Ints, missing: F32 | None = None) -> Iterator[Mouth]:
-    """A mouth for each of ``units`` ``(n,)``, the pictures that were chosen.
+def mouths(library: Library, bases: Ints, units: Ints, missing: F32 | None = None) -> Iterator[Mouth]:
+    """A mouth for each of ``units`` ``(n,)``, the pictures that were chosen, on the pictures ``bases``.
 
     ``missing`` ``(n, 468, 3)``: what is to be added to their shapes.
     """
@@ -43,13 +47,25 @@ def mouths(library: Library, units: Ints, missing: F32 | None = None) -> Iterato
     for first in range(0, len(units), _BLOCK):
         last = min(first + _BLOCK, len(units))
         around = slice(max(first - _REACH, 0), last + _REACH)
+        calm = sober(library, bases[around])
         fast = library.head.shape[units[around]] - library.slow[units[around]]
         if missing is not None:
             fast = fast + missing[around]
         smooth = gaussian(fast.reshape(len(fast), -1), _SMOOTH).reshape(fast.shape)
         for i in range(first, last):
             own, even = fast[i - around.start], smooth[i - around.start]
-            yield Mouth(int(units[i]), own + near[i] * (even - own), _fading(library, units, i))
+            grin = calm[i - around.start] - library.slow[bases[i]]
+            yield Mouth(int(units[i]), own + near[i] * (even - own) + grin, _fading(library, units, i))
+
+
+def sober(library: Library, bases: Ints) -> F32:
+    """Expressions of these pictures of the base, ``(n, 468, 3)``, those that grin drawn to the usual one."""
+    slow = library.slow[bases]
+    grin = smoothstep(GRIN, 2 * GRIN, gap_of(slow)).astype(np.float32)
+    if not grin.any():
+        return slow
+    usual = np.median(library.slow[library.usable], axis=0)
+    return np.asarray(slow + grin[:, None, None] * (usual - slow), np.float32)
 
 
 def _fading(library: Library, units: Ints, i: int) -> tuple[tuple[int, float], ...]:

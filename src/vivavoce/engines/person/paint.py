@@ -100,7 +100,7 @@ class Painter:
         own, patches = self._fields(base[_CONTROLS], target[_CONTROLS], mouth, box)
         below = self._moved(frame, own, box, layout)
         cover = mask(dict(zip(OUTLINE, target[_OUTLINE], strict=True)), box, self._grain, layout)
-        self._lay(below, cover * np.float32(weight), patches, mouth, box)
+        self._lay(below, cover * np.float32(weight), patches, mouth)
         frame[inside.within(self._whole)] = below[inside.within(box)]
         return frame
 
@@ -130,7 +130,7 @@ class Painter:
         how = cv2.INTER_CUBIC if layout is Layout.SKIN else cv2.INTER_LINEAR
         return carried(frame, field + box.origin, box.size, how)
 
-    def _lay(self, below: Bytes, cover: F32, fields_: list[F32], mouth: Mouth, box: Box) -> None:
+    def _lay(self, below: Bytes, cover: F32, fields_: list[F32], mouth: Mouth) -> None:
         """Lay the sources over ``below``, where ``cover`` says."""
         part = _bounds(cover, self._grain.step)
         rows, columns = slice(part.y0, part.y1), slice(part.x0, part.x1)
@@ -148,7 +148,7 @@ class Painter:
         for (unit, share), field in zip(mouth.fading, fields_[1:], strict=True):
             image = self._crops[unit].coarse(cell)
             other = carried(image, field[nodes] + near, size, cv2.INTER_LINEAR, cell).astype(np.float32)
-            light = light + np.float32(share) * (other + spread(seen - other, edge) - own)
+            light += np.float32(share) * (other + spread(seen - other, edge) - own)
         lit = cv2.add(patch, cv2.resize(light, size, interpolation=cv2.INTER_LINEAR), dtype=cv2.CV_8U)
         below[rows, columns] = cv2.blendLinear(lit, base, alpha, 1 - alpha)
 

@@ -77,4 +77,5 @@ def _unlike(library: Library, units: Ints) -> Floats:
     """How far the shapes of pictures differ, to be jumped between."""
     shape = library.fast[units][:, list(LOW), :2].reshape(len(units), -1)
     squares = (shape**2).mean(axis=1)
-    return np.maximum(squares[:, None] + squares - 2 * shape @ shape.T / shape.shape[1], 0) / 0.02**2
+    apart = squares[:, None] + squares - 2 * shape @ shape.T / shape.shape[1]
+    return np.asarray(np.maximum(apart, 0) / 0.02**2, np.float64)

@@ -10,17 +10,21 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from vivavoce.engines.person.curves import stretches
 from vivavoce.engines.person.library import Library
+from vivavoce.engines.person.pose import gap_of
 from vivavoce.face.footage import swing
 from vivavoce.face.track import RIGID
 
-__all__ = ["Walk", "stretch"]
+__all__ = ["GRIN", "Walk", "stretch"]
 
 Ints = npt.NDArray[np.intp]
 Floats = npt.NDArray[np.float64]
 
 _LONG = 4.0
 """Seconds that a stretch should last: in a shorter one every blink is seen too often."""
+_ENOUGH = 12.0
+"""Seconds; a longer one is no better."""
 _LEAST = 1.6
 """Seconds from one turning point to the next."""
 _EASE = 4
@@ -31,16 +35,35 @@ _USUAL = 0.004
 """Eye distances a picture by which a head at rest moves."""
 _SHUT = 0.6
 """Height of the open eyes, of what is usual, below which it is a blink."""
+GRIN = 0.028
+"""Gap between the lips of an expression, eye distances, from which it is a grin: apart while nothing is said."""
 _WHIM = 0.6
 """By how much chance may outweigh stillness."""
 
 
 def stretch(library: Library) -> tuple[int, int]:
-    """The part of the film that is the base: pictures ``first`` up to, and without, ``last``."""
+    """The part of the film that is the base: pictures ``first`` up to, and without, ``last``.
+
+    The quietest that is long enough, without grins: lips that shut under laughing cheeks look like nobody's.
+    """
     footage = library.footage
+    calm = library.seen & (gap_of(library.slow) < GRIN)
     known = library.stretches or ((footage.first, footage.last),)
-    long = [s for s in known if s[1] - s[0] >= _LONG * footage.fps]
-    return long[0] if long else max(known, key=lambda s: s[1] - s[0])
+    parts = [(first + a, first + b) for first, last in known for a, b in stretches(_labels(calm[first:last]))]
+    parts = parts or list(known)
+    long = [part for part in parts if part[1] - part[0] >= _LONG * footage.fps]
+    if not long:
+        return max(parts, key=lambda part: part[1] - part[0])
+    unrest = 0.1 * _speed(library) / _USUAL + 2.0 * library.opening[: len(footage.track.points)]
+    unrest = unrest + _blinks(library)[: len(unrest)] + (library.skin[: len(unrest)] < -0.3)
+    seconds = [min((last - first) / float(footage.fps), _ENOUGH) for first, last in long]
+    cost = [float(unrest[slice(*part)].mean()) - 0.03 * s for part, s in zip(long, seconds, strict=True)]
+    return long[int(np.argmin(cost))]
+
+
+def _labels(good: npt.NDArray[np.bool_]) -> Ints:
+    """0 where it is good, -1 where not."""
+    return np.where(good, 0, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,4 +166,4 @@ def _blinks(library: Library) -> npt.NDArray[np.bool_]:
 def _distance(places: Ints, events: Ints, way: int) -> Floats:
     """Pictures from each place to the nearest event before it (``way`` -1) or after it (1)."""
     apart = (events[None] - places[:, None]) * way
-    return np.where(apart >= 0, apart, np.inf).min(axis=1, initial=np.inf)
+    return np.asarray(np.where(apart >= 0, apart, np.inf).min(axis=1, initial=np.inf), np.float64)

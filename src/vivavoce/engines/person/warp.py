@@ -134,7 +134,7 @@ def _places(size: tuple[int, int]) -> F32:
 
 
 def carried(image: Bytes, field: F32, size: tuple[int, int], how: int, scale: int = 1) -> Bytes:
-    """``image`` ``(h, w, 3)`` as it lies in a box of ``size``: a pixel of the box shows the one that ``field`` leads to.
+    """``image`` ``(h, w, 3)`` in a box of ``size``: each of its pixels shows the one that ``field`` leads to.
 
     ``field`` ``(rows, columns, 2)``: from a place in the box to the one in the image. With ``scale``, image and result
     are smaller by so much than the box and the picture that the field is about.

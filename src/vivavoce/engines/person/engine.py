@@ -1,0 +1,205 @@
+"""The engine: a film of a person becomes an avatar that says anything with the person's own mouth, on a CPU."""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+import numpy.typing as npt
+
+from vivavoce.engines.person import store
+from vivavoce.engines.person.choose import choose, missing
+from vivavoce.engines.person.drive import RANGE, drive
+from vivavoce.engines.person.library import Library
+from vivavoce.engines.person.mask import Layout
+from vivavoce.engines.person.mouths import mouths, sober
+from vivavoce.engines.person.paint import Painter
+from vivavoce.engines.person.prepare import prepare
+from vivavoce.engines.person.rests import rests
+from vivavoce.engines.person.walk import Walk, stretch
+from vivavoce.errors import InvalidInput
+from vivavoce.media.reel import Reel
+from vivavoce.models import ModelStore
+from vivavoce.nouns import Avatar, Canvas, FaceTraits, Frame, Speech
+from vivavoce.ports import Report
+
+__all__ = ["PersonFace"]
+
+F32 = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.intp]
+
+_PEOPLE, _PAINTERS = 3, 4
+"""Kept in memory: a person takes 40-200 MB, a canvas 50."""
+_QUIET = 0.04
+"""Mean opening of a base's own mouth up to which its own skin stays."""
+_SILENT, _PAUSE = 0.999, 0.2
+"""How sure it must be that nobody speaks, and for how many seconds, for the lips at rest to be shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Person:
+    """One of them, and what does not depend on what is said."""
+
+    library: Library
+    span: tuple[int, int]
+    """The base: pictures of the film that are replayed."""
+    rest: Ints
+    """Whose lips each of them wears at rest."""
+    layout: Layout
+    painters: OrderedDict[Canvas, list[Painter]] = field(default_factory=OrderedDict)
+
+    @classmethod
+    def load(cls, folder: Path) -> "_Person":
+        library = store.load(folder)
+        span = stretch(library)
+        quiet = float(library.opening[slice(*span)].mean()) < _QUIET
+        return cls(library, span, rests(library, span), Layout.SKIN if quiet else Layout.FULL)
+
+    def resting(self, bases: Ints) -> Ints:
+        """Pictures with the lips at rest for these pictures of the base."""
+        return self.rest[bases - self.span[0]]
+
+
+class PersonFace:
+    """Animates people out of films of them. The landmark nets are needed when one is prepared, never later."""
+
+    def __init__(
+        self,
+        models_dir: Path | None = None,
+        models_cache: Path | None = None,
+        offline: bool = False,
+        expressiveness: float = 1.0,
+    ) -> None:
+        """``expressiveness``, 0.5-2: how widely they articulate; 1 is as they do in the film."""
+        if not RANGE[0] <= expressiveness <= RANGE[1]:
+            raise InvalidInput(
+                f"The expressiveness is a number from {RANGE[0]:g} to {RANGE[1]:g}, not {expressiveness:g}."
+            )
+        self._models = ModelStore(models_dir, models_cache, offline)
+        self._expressiveness = expressiveness
+        self._people: OrderedDict[tuple[Path, float], _Person] = OrderedDict()
+        self._lock = Lock()
+
+    @property
+    def traits(self) -> FaceTraits:
+        """A video, 128-1920 pixels, CPU."""
+        return FaceTraits(
+            sources=frozenset({"video"}),
+            licence="Apache-2.0; the optional landmark nets are Apache-2.0 (MediaPipe)",
+        )
+
+    def prepare(self, source: Path, into: Path, *, report: Report | None = None) -> Avatar:
+        """Learn the mouth of the person in a video of 8 s to 30 min: in about the time that it lasts.
+
+        ``report`` hears 0-1 and may raise ``Cancelled``. Raises ``FaceRejected`` with advice for a film with too
+        little speech or too few good pictures, other ``InvalidInput`` for what is no film.
+        """
+        return prepare(source, into, self._models, report=report or (lambda *_: None))
+
+    def animate(
+        self,
+        avatar: Avatar,
+        speech: Speech,
+        *,
+        canvas: Canvas,
+        start_frame: int = 0,
+        frame_skip: int = 1,  # noqa: ARG002  no frame is dear
+    ) -> Iterator[Frame]:
+        """One frame at a time; see ``ports.Animator``. A frame costs 5 ms, so none is skipped."""
+        self._check(canvas)
+        person = self._person(avatar)
+        return self._spoken(avatar, person, speech, canvas, start_frame)
+
+    def idle(self, avatar: Avatar, *, canvas: Canvas, seconds: float) -> Iterator[Frame]:
+        """A film of the person listening, which can be played in a loop: ``canvas.frames(seconds)`` frames."""
+        self._check(canvas)
+        person = self._person(avatar)
+        bases = Walk(person.library, person.span).loop(canvas.frames(seconds), _rate(person.library, canvas))
+        return self._painted(avatar, person, canvas, bases, person.resting(bases), None)
+
+    def _spoken(self, avatar: Avatar, person: _Person, speech: Speech, canvas: Canvas, start: int) -> Iterator[Frame]:
+        library = person.library
+        target = drive(library, speech, canvas, self._expressiveness)
+        steps = np.floor((start + np.arange(len(target))) * _rate(library, canvas) + 1e-6).astype(np.intp)
+        bases = Walk(library, person.span).pictures(steps)
+        units = choose(library, target, bases, canvas.fps, slow=sober(library, bases))
+        silent = _long(target.rest >= _SILENT, round(_PAUSE * canvas.fps))
+        silent[[0, -1]] = True  # chunks join at rest
+        units = np.where(silent, person.resting(bases), units)
+        more = missing(library, target, units) * (1 - target.rest)[:, None, None]
+        more[silent] = 0
+        yield from self._painted(avatar, person, canvas, bases, units, more)
+
+    def _painted(
+        self, avatar: Avatar, person: _Person, canvas: Canvas, bases: Ints, units: Ints, more: F32 | None
+    ) -> Iterator[Frame]:
+        painter = self._borrow(person, canvas)
+        try:
+            with Reel(avatar.path / painter.screen.take.name) as reel:
+                worn = mouths(person.library, bases, units, more)
+                for i, (base, mouth) in enumerate(zip(bases.tolist(), worn, strict=True)):
+                    yield Frame(painter.paint(base, reel[base], mouth, person.layout), i / canvas.fps)
+        finally:
+            self._give_back(person, canvas, painter)
+
+    def _check(self, canvas: Canvas) -> None:
+        traits = self.traits
+        if not all(traits.min_side <= side <= traits.max_side and side % 2 == 0 for side in canvas.size):
+            raise InvalidInput(
+                f"The size must be even numbers from {traits.min_side} to {traits.max_side}, "
+                f"not {canvas.width}x{canvas.height}."
+            )
+
+    def _person(self, avatar: Avatar) -> _Person:
+        facts = avatar.path / "avatar.json"
+        key = avatar.path, facts.stat().st_mtime if facts.exists() else 0.0
+        with self._lock:
+            if key in self._people:
+                self._people.move_to_end(key)
+                return self._people[key]
+        person = _Person.load(avatar.path)
+        with self._lock:
+            self._people[key] = person
+            while len(self._people) > _PEOPLE:
+                self._people.popitem(last=False)
+        return person
+
+    # A painter holds decoded pictures, so each stream borrows one of its own.
+
+    def _borrow(self, person: _Person, canvas: Canvas) -> Painter:
+        with self._lock:
+            idle = person.painters.get(_shape(canvas))
+            if idle:
+                return idle.pop()
+        return Painter(person.library, canvas)
+
+    def _give_back(self, person: _Person, canvas: Canvas, painter: Painter) -> None:
+        with self._lock:
+            idle = person.painters.setdefault(_shape(canvas), [])
+            if not idle:
+                idle.append(painter)
+            person.painters.move_to_end(_shape(canvas))
+            while len(person.painters) > _PAINTERS:
+                person.painters.popitem(last=False)
+
+
+def _shape(canvas: Canvas) -> Canvas:
+    """What a painter depends on."""
+    return Canvas(canvas.width, canvas.height)
+
+
+def _rate(library: Library, canvas: Canvas) -> float:
+    """Pictures of the film a frame: it is played as fast as it was filmed."""
+    return float(library.footage.fps / canvas.fps)
+
+
+def _long(silent: npt.NDArray[np.bool_], least: int) -> npt.NDArray[np.bool_]:
+    """Of the stretches that are true those that last, or lie at an end."""
+    out = silent.copy()
+    edges = np.flatnonzero(np.diff(silent)) + 1
+    for first, last in zip([0, *edges.tolist()], [*edges.tolist(), len(silent)], strict=True):
+        if silent[first] and last - first < least and first > 0 and last < len(silent):
+            out[first:last] = False
+    return out
