@@ -37,7 +37,7 @@ class Finding:
 
 
 def doctor() -> None:
-    """Check this machine: libraries, codecs, voice, face, models, disk, port."""
+    """Check this machine: libraries, codecs, voice, cloners, face, models, disk, port."""
     findings = list(examine())
     table = Table("", "Check", Column("Found", overflow="fold"), "What to do")
     for f in findings:
@@ -60,6 +60,7 @@ def examine() -> Iterator[Finding]:
         ("OpenCV", _opencv),
         ("PyAV", _codecs),
         ("voice", _voice),
+        ("cloners", _cloners),
         ("face", _face),
         ("models", _models),
         ("data folder", _data),
@@ -125,6 +126,30 @@ def _voice(held: "Settings") -> Finding:
     seconds = sum(s.audio.seconds for s in said)
     languages = len(voice.traits.languages)
     return Finding("voice", "ok", f"{held.defaults.voice_engine} speaks ({seconds:.1f} s), {languages} languages")
+
+
+def _cloners(held: "Settings") -> Finding:
+    from vivavoce.registry import Registry
+    from vivavoce.store.voices import VoiceStore
+    from vivavoce.studio.cloning import Cloning
+    from vivavoce.studio.equipment import engine_options
+
+    config = held.studio()
+    registry = Registry(engine_options(config))
+    try:
+        offered = Cloning(registry, VoiceStore(config.voices)).offer()
+    finally:
+        registry.close()
+    ready = ", ".join(cloner["engine"] for cloner in offered if cloner["available"]) or "none"
+    chosen = next((cloner for cloner in offered if cloner["engine"] == config.cloner), None)
+    if chosen is None:
+        known = ", ".join(cloner["engine"] for cloner in offered)
+        return Finding(
+            "cloners", "fail", f"no {config.cloner!r} here", f"Set VIVAVOCE_CLONES__ENGINE to one of {known}."
+        )
+    if not chosen["available"]:
+        return Finding("cloners", "warn", f"ready: {ready}; for voices of people: {config.cloner}", chosen["missing"])
+    return Finding("cloners", "ok", f"ready: {ready}; consent is {config.consent}")
 
 
 def _face(held: "Settings") -> Finding:

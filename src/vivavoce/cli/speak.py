@@ -25,7 +25,7 @@ def speak(
     text: Annotated[str, typer.Argument(help="What to say; - reads it from the standard input.")] = "",
     output: Annotated[Path, typer.Option("--output", "-o", help="The film to write, .mp4.")] = Path("film.mp4"),
     language: Annotated[str | None, typer.Option(help="ru, kk, en, ko, zh, …; by the script when missing.")] = None,
-    voice: Annotated[str | None, typer.Option(help="A voice of `vivavoce voices list`.")] = None,
+    voice: Annotated[str | None, typer.Option(help="A voice of `vivavoce voices list`, also clone/ID.")] = None,
     avatar: Annotated[str | None, typer.Option(help="A name of `vivavoce avatars list`, or a photo.")] = None,
     engine: Annotated[str | None, typer.Option(help="Face engine for a photo, such as photo.")] = None,
     size: Annotated[str | None, typer.Option(help="512x512, 720p, 480p, 360p, 1080x1920, …")] = None,
@@ -61,7 +61,7 @@ def film(
     _check_paths(output, recording)
     held = settings()
     if language is None and text.strip():
-        language = guess_language(text, held.defaults.language)
+        language = guess_language(text, _own_language(held, voice) or held.defaults.language)
     began = time.monotonic()
     with bar("Loading the engines") as show, _with_avatar(held, avatar, engine, show) as (scene_avatar, theatre_):
         scene = theatre_.stager.scene(
@@ -88,6 +88,14 @@ def film(
     )
 
 
+def _own_language(held: "Settings", voice: str | None) -> str:
+    """What somebody who was recorded speaks; "" for other voices, and where nobody said."""
+    from vivavoce.store.voices import CLONE, VoiceStore
+
+    engine, _, id_ = (voice or "").partition("/")
+    return VoiceStore(held.studio().voices).get("", id_).language if engine == CLONE else ""
+
+
 def _check_paths(output: Path, recording: Path | None) -> None:
     if output.suffix.lower() != ".mp4":
         raise InvalidInput(f"A film is an .mp4 file, not {output.name!r}; name it so with -o.")
@@ -111,6 +119,7 @@ def _with_avatar(
     if not photo.is_file():
         raise InvalidInput(f"There is no picture {photo}.")
     with TemporaryDirectory(prefix="vivavoce-") as folder, theatre(replace(config, data_dir=Path(folder))) as ready:
+        (Path(folder) / config.voices.name).symlink_to(config.voices)
         params = {"source": str(photo), "name": "guest", "face_engine": engine or config.face_engine}
         for warning in ready.play("prepare", params, show)["warnings"]:
             typer.secho(warning, fg="yellow", err=True)

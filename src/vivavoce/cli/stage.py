@@ -21,6 +21,9 @@ _STAGES = {
     "transcribe": "Writing down",
     "enhance": "Cleaning",
     "embed": "Listening",
+    "clone": "Speaking",
+    "enrol": "Learning the voice",
+    "forget": "Forgetting the voice",
 }
 
 
