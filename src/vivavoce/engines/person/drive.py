@@ -19,7 +19,7 @@ from vivavoce.nouns import Audio, Canvas, Speech
 from vivavoce.text.articulation import JAW, LOWDROP, PRESS, ROUND, TONGUE, TUCK, UPRAISE, WIDE
 from vivavoce.text.cepstrum import HOP, log_mel, silences
 
-__all__ = ["LOOKAHEAD", "RANGE", "Target", "by_features", "by_sound", "drive", "owns"]
+__all__ = ["LOOKAHEAD", "RANGE", "Target", "by_features", "by_sound", "by_windows", "drive", "owns"]
 
 F32 = npt.NDArray[np.float32]
 
@@ -111,8 +111,11 @@ def by_sound(
     library: Library, voice: Voice, audio: Audio, times: npt.NDArray[np.floating], expressiveness: float = 1.0
 ) -> Target:
     """From the person's own sound to components at ``times``, seconds; in pauses the mouth is shut."""
-    windows = windows_of(resample(audio, _RATE), times)
-    rest = _pauses(audio, times)
+    return by_windows(library, voice, windows_of(resample(audio, _RATE), times), _pauses(audio, times), expressiveness)
+
+
+def by_windows(library: Library, voice: Voice, windows: F32, rest: F32, expressiveness: float = 1.0) -> Target:
+    """The same from windows ``(n, 180)`` of the sound, and where nobody speaks, ``(n,)`` 0-1."""
     weights = predicted(voice, windows) * np.float32(_GAIN * expressiveness)
     closed = _closed(library)
     weights += rest[:, None] * (closed - weights)

@@ -33,7 +33,7 @@ Bytes = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]
 Told = Callable[[float], None]
 
-BLOCK = 20 * GROUP
+BLOCK = 10 * GROUP
 """Pictures of a block; reels are joined between their groups of pictures."""
 _WARM = 3
 """Pictures ahead of a block in which the face is found, for its landmarks depend on those of the picture before."""
@@ -228,10 +228,10 @@ def _whole(path: Path) -> bool:
 
 def _shares(numbers: Sequence[int], sizes: Sequence[int], count: int) -> list[Sequence[int]]:
     """Blocks in stretches of about the same length, so that each thread enters the film once."""
-    ends = np.cumsum(sizes)
-    if not len(ends):
+    if not sizes:
         return []
-    cuts = [int(np.searchsorted(ends, ends[-1] * k / count)) + 1 for k in range(1, count)]
+    ends = np.cumsum([0, *sizes])
+    cuts = [int(np.abs(ends - ends[-1] * k / count).argmin()) for k in range(1, count)]
     shares = [numbers[a:b] for a, b in zip([0, *cuts], [*cuts, len(numbers)], strict=True)]
     return [share for share in shares if share]
 
