@@ -66,8 +66,8 @@ class Face:
             tell(Lesson(0.1 + 0.9 * epoch / epochs, "refine", epoch, epochs, 1 / (1 + epoch), preview))
         (into / "head.json").write_text(json.dumps({"epochs": epoch, "weight": weight, "options": dict(options)}))
         cv2.imwrite(str(into / "poster.jpg"), np.full((256, 256, 3), 180, np.uint8))
-        report = {"speech_seconds": 3.0, "advice": ["Speak for a minute."]}
-        (into / "avatar.json").write_text(json.dumps({"version": 1, "kind": "video", "report": report}))
+        seen = {"speech_seconds": 3.0, "own_voice": 0.5, "blurred_share": 0.1, "closed_frames": 30}
+        (into / "avatar.json").write_text(json.dumps({"version": 1, "kind": "video", "toy": seen}))
         return Avatar(into.name, into, "toy", ("Speak for a minute.",))
 
     def animate(self, avatar, speech, *, canvas, start_frame=0):

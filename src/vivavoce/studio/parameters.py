@@ -9,7 +9,16 @@ from typing import Any
 
 from vivavoce.errors import InvalidInput
 
-__all__ = ["MOST_EPOCHS", "OPTIONS", "Option", "checked_options", "consent_note", "default_trainer", "read_options"]
+__all__ = [
+    "MOST_EPOCHS",
+    "OPTIONS",
+    "Option",
+    "checked_options",
+    "consent_note",
+    "default_trainer",
+    "quality_of",
+    "read_options",
+]
 
 MOST_EPOCHS = 1_000_000
 _LONGEST = 2000
@@ -100,6 +109,12 @@ def consent_note(given: bool, by: str, text: str, *, required: bool) -> dict[str
             "A person is learnt here only with their consent; ask for it, and say so with consent=true (--consent)."
         )
     return {"given": given, "by": by, "text": text, "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+
+
+def quality_of(facts: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What an engine measured of a person, which it notes in ``avatar.json`` under its own name; None: nothing."""
+    told = facts.get(str(facts.get("engine")))
+    return told if isinstance(told, Mapping) else None
 
 
 def _object(text: str) -> dict[str, object]:

@@ -21,6 +21,7 @@ from vivavoce.ports import Animator, Trainer
 from vivavoce.registry import Registry
 from vivavoce.store.avatars import AvatarLibrary
 from vivavoce.studio.making import noted, preparation
+from vivavoce.studio.parameters import quality_of
 from vivavoce.studio.thread import Prompter
 
 __all__ = ["Course", "Training"]
@@ -79,6 +80,7 @@ class Training:
         made, facts = self._avatars.get(name), self._avatars.facts(name)
         told = {field: facts.get(field) for field in ("kind", "report", "trained", "consent")}
         told["trained"] = {field: value for field, value in facts["trained"].items() if field != "losses"}
+        told["quality"] = quality_of(facts)
         return {"name": made.name, "engine": made.engine, "warnings": list(made.warnings), **told}
 
     def _is_trained(self, name: str) -> bool:

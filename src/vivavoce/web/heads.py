@@ -17,7 +17,7 @@ from starlette.responses import Response
 from vivavoce.errors import InvalidInput, NotFound
 from vivavoce.registry import Registry
 from vivavoce.studio.ledger import BATCH, LIVE
-from vivavoce.studio.parameters import MOST_EPOCHS, OPTIONS, read_options
+from vivavoce.studio.parameters import MOST_EPOCHS, OPTIONS, quality_of, read_options
 from vivavoce.web import avatars, direction
 from vivavoce.web.avatar_views import AvatarName
 from vivavoce.web.dialects import Problem, allow
@@ -51,7 +51,11 @@ class HeadOut(BaseModel):
     size: int = Field(description="Bytes on the disk")
     consent: ConsentOut | None = Field(description="Whether the person agreed, as it was told")
     warnings: list[str] = Field(description="What would be better otherwise")
-    report: dict[str, Any] | None = Field(description="What the engine says of the film and of what it learnt")
+    report: dict[str, Any] | None = Field(description="What was found in the film beforehand")
+    quality: dict[str, Any] | None = Field(
+        description="What the engine measured of what it learnt",
+        examples=[{"speech_seconds": 61.2, "closed_frames": 212}],
+    )
     default: bool
     url: str = Field(examples=["/v1/models/anna"])
     avatar_url: str = Field(examples=["/v1/avatars/anna"])
@@ -265,6 +269,7 @@ def _facts(services: Services, name: str) -> HeadFacts:
         consent=facts.get("consent"),
         warnings=list(found.warnings),
         report=facts.get("report"),
+        quality=quality_of(facts),
         default=found.name == services.settings.defaults.avatar,
         url=f"/v1/models/{found.name}",
         avatar_url=urls["url"],

@@ -28,6 +28,7 @@ _PLACES = {
     "/realtime": ("nav.live", "Live"),
     "/chat": ("nav.chat", "Chat"),
     "/avatars": ("nav.avatars", "Avatars"),
+    "/training": ("nav.training", "Training"),
     "/voices": ("nav.voices", "Voices"),
     "/microphone": ("nav.microphone", "Microphone"),
     "/history": ("nav.history", "History"),
@@ -91,6 +92,12 @@ def realtime(request: Request) -> HTMLResponse:
 def avatars(request: Request) -> HTMLResponse:
     """Who is here, and how somebody new comes."""
     return _page(request, "avatars.html")
+
+
+@router.api_route("/training", methods=_READ)
+def training(request: Request) -> HTMLResponse:
+    """A film of a person becomes their own talking head."""
+    return _page(request, "training.html")
 
 
 @router.api_route("/microphone", methods=_READ)

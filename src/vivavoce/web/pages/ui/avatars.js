@@ -3,6 +3,7 @@
 import "/vivavoce-avatar.js";
 import { CallError, eventsOf, isAbort } from "/ui/element/calls.js";
 import { failure, getJson, send, storedKey } from "/ui/api.js";
+import { freeName, showChecks } from "/ui/checks.js";
 import { Points } from "/ui/points.js";
 import { $, choices, fillVoices, pageLanguage, reveal, say, settled, translated, trouble } from "/ui/shell.js";
 
@@ -15,9 +16,6 @@ let job = null;  // what is being made: {abort, id, name}
 let looking = null;
 let state = ["", {}];
 let untouched = true;
-
-/** How a measure is shown that says something to a person. */
-const SHOWN = { resolution: "{}", duration: "{} s", "frame-rate": "{}", face: "{}", faces: "{}", "face-size": "{} px", "side-light": "{}", tilt: "{}°" };
 
 const titled = (name) => name[0].toUpperCase() + name.slice(1);
 
@@ -124,7 +122,7 @@ async function present(seen) {
   if (source) points.show(source, seen.width, seen.height, seen.landmarks);
   $("stage").classList.add("fit");
   $("about").hidden = $("try").hidden = true;
-  $("name").value = freeName(file.blob.name ?? "");
+  $("name").value = freeName(file.blob.name ?? "", known);
   $("found").hidden = false;
   $("main").classList.add("pointing");
   judge();
@@ -139,37 +137,9 @@ function judge() {
   const faceless = findings.some((finding) => finding.check === "face" && finding.level === "refuse");
   const byHand = file.kind === "picture" && faceless;
   $("verdict").textContent = say(`avatars.verdict.${file.given ? "given" : level}`);
-  const bad = findings.filter((finding) => finding.level !== "ok").sort((a, b) => (a.level > b.level ? 1 : -1));
-  $("checks").replaceChildren(...bad.map(row));
-  const good = findings.filter((finding) => finding.level === "ok");
-  $("passed").hidden = !good.length;
-  $("passed").querySelector("summary").textContent = say("avatars.passed", { n: good.length });
-  $("passed").querySelector("ul").replaceChildren(...good.map(row));
+  showChecks(findings, $("checks"), $("passed"));
   $("place").hidden = !byHand || file.given;
   $("prepare").hidden = $("naming").hidden = level === "refuse" && !file.given;
-}
-
-function row({ check, level, value, advice }) {
-  const item = Object.assign(document.createElement("li"), { className: level });
-  const label = Object.assign(document.createElement("b"), { textContent: say(`check.${check}`) });
-  const number = value.match(/[\d.]+(x\d+|%)?/)?.[0];
-  const measured = Object.assign(document.createElement("data"), { value, title: value });
-  if (number && check in SHOWN) measured.textContent = SHOWN[check].replace("{}", number);
-  item.append(label, measured);
-  if (level === "ok") return item;
-  const key = `advice.${check}.${level}`;
-  const words = say(key);
-  item.append(Object.assign(document.createElement("p"), { textContent: words === key ? advice : words }));
-  return item;
-}
-
-/** A name that nobody has, after the file's. */
-function freeName(given) {
-  const plain = given.replace(/\.\w+$/, "").toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "").slice(0, 40) || "avatar";
-  const taken = (name) => known.some((one) => one.name === name);
-  let name = plain;
-  for (let n = 2; taken(name); n += 1) name = `${plain}-${n}`;
-  return name;
 }
 
 /** Away with the file; the avatar is seen again. */

@@ -74,6 +74,15 @@ function showFaces(avatars) {
   face.removeAttribute("idle");
 }
 
+/** Who is asked for in the address, as links of other pages do: `?avatar=anna`, `?voice=clone/me`. */
+function wish() {
+  const asked = new URLSearchParams(location.search);
+  const face = $("faces").querySelector(`[value="${CSS.escape(asked.get("avatar") ?? "")}"]`);
+  if (face) face.click();
+  const voice = asked.get("voice");
+  if (voice && [...$("voice").options].some((option) => option.value === voice)) $("voice").value = voice;
+}
+
 const chosen = () => new FormData($("form")).get("avatar");
 
 /** Show the avatar at rest. */
@@ -190,6 +199,7 @@ try {
   const offer = await choices();
   showFaces(offer.avatars);
   fillVoices(offer);
+  wish();
   max = offer.max_characters;
   count();
   tell("");

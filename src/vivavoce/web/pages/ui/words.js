@@ -5,6 +5,7 @@ import { CHAT_WORDS } from "/ui/words-chat.js";
 import { HISTORY_WORDS } from "/ui/words-history.js";
 import { MICROPHONE_WORDS } from "/ui/words-microphone.js";
 import { STATUS_WORDS } from "/ui/words-status.js";
+import { TRAINING_WORDS } from "/ui/words-training.js";
 import { VOICE_WORDS } from "/ui/words-voices.js";
 
 export const TONGUES = { en: "English", ru: "Русский", kk: "Қазақша", ko: "한국어", zh: "中文" };
@@ -257,6 +258,6 @@ export const WORDS = {
   },
 };
 
-for (const more of [AVATAR_WORDS, CHAT_WORDS, MICROPHONE_WORDS, STATUS_WORDS, HISTORY_WORDS, VOICE_WORDS]) {
+for (const more of [AVATAR_WORDS, CHAT_WORDS, MICROPHONE_WORDS, STATUS_WORDS, TRAINING_WORDS, HISTORY_WORDS, VOICE_WORDS]) {
   for (const [tongue, words] of Object.entries(more)) Object.assign(WORDS[tongue], words);
 }
