@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -236,3 +237,37 @@ def test_sounds_that_are_not_there(house: Served, name: str) -> None:
     answer = requests.get(f"{house.url}/static/voices/{name}", timeout=10)
     assert answer.status_code == 404
     assert answer.json()["status"] == "error"
+
+
+def test_a_client_that_leaves_ends_its_speech(house: Served) -> None:
+    fields = SPEAK | {"generate_text": "This goes on forever."}
+    parts = {name: (None, value) for name, value in (EMPTY | fields).items()}
+    with pytest.raises(requests.ReadTimeout):
+        requests.post(f"{house.url}/audio_clone", files=parts, timeout=1.5)
+    until = monotonic() + 10
+    while history(house)[0]["status"] == "running":
+        assert monotonic() < until
+    newest = history(house)[0]
+    assert (newest["parameters"]["generate_text"], newest["status"]) == ("This goes on forever.", "cancelled")
+    assert clone(house, **SPEAK).status_code == 200, "the worker is free"
+    assert house.left() == []
+
+
+def test_with_keys_a_player_needs_none_and_each_has_uploads_and_voices_of_its_own(
+    serve: Callable[..., Served], heard: bytes
+) -> None:
+    server = serve(server__api_keys='["anna", "boris"]', clones__engine="toy")
+    anna, boris = ({"X-API-Key": key} for key in ("anna", "boris"))
+    url = f"{server.url}/audio_clone"
+    requests.post(f"{server.url}/files/upload", files={"file": ("a.wav", heard)}, headers=anna, timeout=10)
+    learn = {name: (None, value) for name, value in (LEARN | {"original_audio_path": "a.wav"}).items()}
+    assert requests.post(url, files=learn, timeout=10).json()["status"] == "error"
+    refused(requests.post(url, files=learn, headers=boris, timeout=30), 404)
+    assert requests.post(url, files=learn, headers=anna, timeout=30).status_code == 200
+    speak = {name: (None, value) for name, value in (SPEAK | {"audio_id": "new"}).items()}
+    refused(requests.post(url, files=speak, headers=boris, timeout=30), 404)
+    path = requests.post(url, files=speak, headers=anna, timeout=30).json()["cloned_audio_path"]
+    assert requests.get(server.url + path, timeout=10).status_code == 200, "an <audio> element sends no key"
+    lists = [requests.get(f"{server.url}/api/cloned-audios", headers=who, timeout=10).json() for who in (anna, boris)]
+    assert [told["total_count"] for told in lists] == [1, 0]
+    assert requests.get(f"{server.url}/api/cloned-audios", timeout=10).status_code == 401

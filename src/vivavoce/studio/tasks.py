@@ -16,10 +16,11 @@ __all__ = ["Executor", "Tasks"]
 
 _CHECK_SECONDS = 120.0
 """A picture takes under 2, a video a few; the first one waits until the nets have been fetched."""
-_CLONE_SECONDS = 180.0
-"""For one text, where no cloner of the settings may take longer; the embedded one makes 4 s of sound in one."""
+_CLONE_SECONDS = 600.0
+"""For one text, where no cloner of the settings may take longer; the embedded one takes 2 minutes of a core for the
+longest text, and cores have more to do."""
 _ENROL_SECONDS = 300.0
-"""The embedded cloner takes a third of the time that speech lasts, a service some seconds."""
+"""The embedded cloner takes 16 s of a core for the most speech that it hears, a service some seconds."""
 _HEAR_SECONDS = 60.0
 """A live piece takes under a second; the first one waits until the recogniser is loaded."""
 _WATCHED = frozenset({"face", "enhance", "transcribe", "embed", "convert"})

@@ -31,7 +31,10 @@ _OPEN = frozenset(
         *("/livez", "/readyz", "/api/health", "/api/avatar"),
     }
 )
-_OPEN_MEDIA = ("/ui/", "/api/chunk/", "/video/", "/assets/audio/", "/v1/media/")
+_OPEN_MEDIA = (
+    *("/ui/", "/api/chunk/", "/video/", "/assets/audio/", "/v1/media/"),
+    *("/static/videos/", "/static/voices/"),
+)
 """Read by <video> and <script>, which cannot send a key; results have ids that cannot be guessed."""
 
 _WORKERS = "/v1/workers/"
