@@ -15,6 +15,8 @@ __all__ = ["WorkRooms"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", re.ASCII)
 _BY_HAND = "by-hand-"
+_YOUNG_SECONDS = 60.0
+"""A folder that was changed so lately may belong to a job that began while jobs were counted."""
 _KEPT_SECONDS = 7 * 86_400.0
 """How long what a command left is kept for the same command."""
 
@@ -52,12 +54,14 @@ class WorkRooms:
         shutil.rmtree(self.path(id), ignore_errors=True)
 
     def sweep(self, keep: Collection[str]) -> int:
-        """Remove the folders of all other jobs, and what commands left a week ago; returns how many."""
+        """Remove the folders of all other jobs but young ones, and what commands left a week ago; returns how many."""
         removed = 0
         for folder in list(self._root.iterdir()) if self._root.is_dir() else ():
             with suppress(FileNotFoundError):
-                old = time.time() - folder.stat().st_mtime > _KEPT_SECONDS
-                if old if folder.name.startswith(_BY_HAND) else folder.name not in keep:
+                age = time.time() - folder.stat().st_mtime
+                if age > (_KEPT_SECONDS if folder.name.startswith(_BY_HAND) else _YOUNG_SECONDS):
+                    if folder.name in keep:
+                        continue
                     shutil.rmtree(folder, ignore_errors=True)
                     removed += 1
         return removed

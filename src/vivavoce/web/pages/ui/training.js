@@ -231,6 +231,7 @@ function describe() {
 async function compare() {
   const { name } = made;
   $("before").src = file ? file.address : made.idle_url;
+  $("before").poster = file ? $("film").poster : made.poster_url;
   $("after").hidden = true;
   $("filming").hidden = false;
   try {
@@ -250,7 +251,7 @@ async function compare() {
 
 function again() {
   made = null;
-  for (const id of ["before", "after"]) $(id).removeAttribute("src");
+  for (const id of ["before", "after"]) for (const what of ["src", "poster"]) $(id).removeAttribute(what);
   $("course").insertBefore($("curve"), $("leaving"));
   forget();
   trouble(null);

@@ -19,7 +19,7 @@ export const GROUPS = {
   films: ["video", "chunks", "stream", "video_generation"],
   talks: ["chat", "chat_system"],
   sounds: ["audio_clone", "speech", "enhance", "transcribe", "convert", "record", "embed"],
-  avatars: ["prepare", "check", "idle"],
+  avatars: ["prepare", "model_training", "check", "idle"],
 };
 
 export const ended = ({ state }) => !["queued", "running"].includes(state);

@@ -158,6 +158,7 @@ export class Course {
       axes: [{ show: false }, {
         size: 46, gap: 6, font: `11px ${getComputedStyle(document.body).fontFamily}`, stroke: () => colour("--soft"), ticks: { show: false },
         grid: { stroke: () => colour("--line"), width: 1 },
+        filter: (_, splits) => splits,
         splits: (plot) => {
           const { min, max } = plot.scales.y;
           return [min, Math.sqrt(min * max), max];

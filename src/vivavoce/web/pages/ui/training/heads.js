@@ -57,7 +57,7 @@ export class Heads {
     card.dataset.name = head.name;
     card.querySelector("img").src = head.poster_url;
     card.querySelector("h3").textContent = titled(head.name);
-    const size = (head.size / 1e6).toLocaleString(document.documentElement.lang, { maximumFractionDigits: 1 });
+    const size = Math.max(0.1, head.size / 1e6).toLocaleString(document.documentElement.lang, { maximumFractionDigits: 1 });
     const facts = [say(head.learnt ? "training.learnt" : "training.prepared", { engine: head.engine }), head.created && dayOf(head.created), `${size} MB`];
     card.querySelector(".facts").textContent = facts.filter(Boolean).join(" · ");
     const given = head.consent?.given;

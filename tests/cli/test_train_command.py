@@ -1,0 +1,103 @@
+"""``vivavoce train``, as a user runs it: to its end, interrupted, and taken up again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from films import footage
+from lessons import weight
+
+MAIN = "from vivavoce.cli import main; main()"
+
+
+@pytest.fixture
+def run(toy: Path, tmp_path: Path) -> "Run":
+    return Run(toy, tmp_path)
+
+
+class Run:
+    def __init__(self, toy: Path, folder: Path) -> None:
+        self.data = folder / "data"
+        self._folder = folder
+        self._environment = {k: v for k, v in os.environ.items() if not k.startswith("VIVAVOCE_")}
+        self._environment |= {"VIVAVOCE_DATA_DIR": str(self.data), "COLUMNS": "300", "PYTHONPATH": str(toy)}
+
+    def begin(self, film: bytes, *options: str) -> "subprocess.Popen[str]":
+        source = self._folder / "me.mp4"
+        if not source.exists():
+            source.write_bytes(film)
+        command = [
+            sys.executable,
+            "-m",
+            "vivavoce",
+            "train",
+            str(source),
+            "--name",
+            "mary",
+            "--engine",
+            "toy",
+            *options,
+        ]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, env=self._environment, cwd=self._folder, stdout=pipe, stderr=pipe, text=True)
+
+    def learnt(self) -> dict[str, object]:
+        head: dict[str, object] = json.loads((self.data / "avatars" / "mary" / "head.json").read_text())
+        return head
+
+    def epochs(self) -> int:
+        """How many epochs the checkpoint of the training holds."""
+        for path in (self.data / "training").glob("*/work/checkpoint.json") if self.data.exists() else ():
+            return int(json.loads(path.read_text())[0])
+        return 0
+
+
+def test_a_person_is_learnt(run: Run) -> None:
+    process = run.begin(footage(), "--epochs", "7", "--param", "lr=0.01", "--consent", "--consent-by", "Mary", "--json")
+    out, err = process.communicate(timeout=100)
+    assert process.returncode == 0, err
+    told = json.loads(out)
+    assert (told["name"], told["trained"]["epochs"], told["consent"]["by"]) == ("mary", 7, "Mary")
+    assert run.learnt() == {"epochs": 7, "weight": weight(footage(), 7), "options": {"lr": 0.01}}
+    assert list((run.data / "training").iterdir()) == []
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_the_same_command_goes_on(run: Run, how: signal.Signals) -> None:
+    options = ("--epochs", "150")
+    process = run.begin(footage("slow"), *options)
+    until = monotonic() + 90
+    while run.epochs() < 20 and monotonic() < until:
+        threading.Event().wait(0.02)
+    process.send_signal(how)
+    _, err = process.communicate(timeout=30)
+    reached = run.epochs()
+    assert 20 <= reached < 150
+    if how == signal.SIGINT:
+        assert process.returncode == 130
+        assert "the same command goes on" in err
+    assert not (run.data / "avatars" / "mary").exists()
+    again = run.begin(footage("slow"), *options)
+    out, err = again.communicate(timeout=100)
+    assert again.returncode == 0, err
+    assert "The avatar mary is ready" in out
+    assert run.learnt()["weight"] == weight(footage("slow"), 150)
+    assert list((run.data / "training").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [(("--param", "speed=1"), "quality, lr"), (("--param", "lr=x"), "lr is a number"), (("--name", "anna"), "anna")],
+)
+def test_what_cannot_be_trained(run: Run, options: tuple[str, ...], word: str) -> None:
+    process = run.begin(footage(), *options)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert word in err
