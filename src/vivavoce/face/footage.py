@@ -5,6 +5,8 @@ Stored as ``avatar.npz`` beside the reels, never a pickle.
 """
 
 import io
+import zipfile
+import zlib
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,11 +19,13 @@ from vivavoce.errors import NotFound
 from vivavoce.face.mesh import FaceMesh
 from vivavoce.face.track import Track
 
-__all__ = ["EASE", "LIGHT", "Footage", "Take", "load", "quiet_span", "save", "swing"]
+__all__ = ["BROKEN", "EASE", "LIGHT", "Footage", "Take", "load", "quiet_span", "save", "swing"]
 
 F32 = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 
+BROKEN = (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+"""What reading a damaged file of arrays raises."""
 LIGHT = 24
 """Cells of the light's grid along each side of the reference."""
 EASE = 6
@@ -138,7 +142,7 @@ def save(footage: Footage, into: Path) -> None:
 def load(folder: Path) -> Footage:
     """Read what ``save`` wrote. Raises ``NotFound`` when it is missing or damaged."""
     try:
-        with np.load(folder / "avatar.npz", allow_pickle=False) as data:
+        with (folder / "avatar.npz").open("rb") as file, np.load(file, allow_pickle=False) as data:
             x, y, number = (int(v) for v in data["place"])
             takes = tuple(
                 Take(Path(str(name)).name, int(width), int(height))
@@ -159,5 +163,5 @@ def load(folder: Path) -> Footage:
                 origin=(x, y),
                 number=number,
             )
-    except (OSError, KeyError, ValueError, IndexError, ZeroDivisionError) as error:
+    except (*BROKEN, IndexError, ZeroDivisionError) as error:
         raise NotFound(f"The avatar {folder.name!r} is missing or damaged; add its video again.") from error

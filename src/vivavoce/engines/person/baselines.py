@@ -20,14 +20,14 @@ Bytes = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.intp]
 
-_UPPER = (33, 133, 159, 145, 263, 362, 386, 374, 70, 105, 107, 300, 334, 336, 50, 280, 205, 425)
+_UPPER = (33, 133, 159, 145, 263, 362, 386, 374, 70, 105, 107, 300, 334, 336, 168, 6)
 _SIZE = (56, 24)
 _MARGIN = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Uppers:
-    """How the upper half of the face looks in each picture: eyes, brows and cheeks, which nobody replaces."""
+    """How the upper half of the face looks in each picture: eyes, brows and nose, which nobody replaces."""
 
     rows: F32
     """``(n, d)``; squared distances compare."""

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from vivavoce.engines.person.library import FEATURES, LOW, VERSION, Library, Voice
 from vivavoce.errors import NotFound
 from vivavoce.face import footage as films
+from vivavoce.face.footage import BROKEN
 from vivavoce.face.track import Canonical
 
 __all__ = ["about", "load", "save", "write_about"]
@@ -117,11 +118,11 @@ def load(folder: Path) -> Library:
     report = about(folder)["person"]
     footage = films.load(folder)
     try:
-        with np.load(folder / _ARRAYS, allow_pickle=False) as data:
+        with (folder / _ARRAYS).open("rb") as file, np.load(file, allow_pickle=False) as data:
             arrays = {name: data[name] for name in data.files}
         pack = (folder / _PACK).read_bytes()
         library = _library(arrays, pack, footage, report)
-    except (OSError, KeyError, ValueError, IndexError, EOFError, TypeError) as error:
+    except (*BROKEN, IndexError, TypeError) as error:
         raise _damaged(folder) from error
     if not _fits(library):
         raise _damaged(folder)

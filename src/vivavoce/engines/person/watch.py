@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from vivavoce.engines.person.look import colours, crop_of, packed, view
 from vivavoce.engines.photo.shoot import evenly
-from vivavoce.face.footage import Take
+from vivavoce.face.footage import BROKEN, Take
 from vivavoce.face.locate import MAX_YAW, FaceLocator
 from vivavoce.face.mesh import FaceMesh
 from vivavoce.face.track import sharpness
@@ -117,8 +117,8 @@ class Rows:
 
     @classmethod
     def load(cls, path: Path) -> "Rows":
-        """Read them. Raises ``OSError``, ``KeyError`` or ``ValueError`` when they are missing or damaged."""
-        with np.load(path, allow_pickle=False) as data:
+        """Read them. Raises one of ``footage.BROKEN`` when they are missing or damaged."""
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             return cls(**{f.name: data[f.name] for f in fields(cls)})
 
 
@@ -221,7 +221,7 @@ class _Stopped(Exception):
 def _whole(path: Path) -> bool:
     try:
         Rows.load(path)
-    except (OSError, KeyError, ValueError):
+    except BROKEN:
         return False
     return True
 
