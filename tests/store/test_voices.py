@@ -85,7 +85,7 @@ def test_what_is_no_id_is_refused_and_never_found(store: VoiceStore, tmp_path: P
 
 
 @given(st.text(max_size=80))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_the_id_it_stays_in_its_folder(tmp_path_factory: pytest.TempPathFactory, id_: str) -> None:
     root = tmp_path_factory.mktemp("voices")
     store = VoiceStore(root / "voices")
