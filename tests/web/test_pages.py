@@ -20,7 +20,18 @@ pytestmark = [
 ]
 expect = sync_api.expect
 DESK, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
-PATHS = ("/", "/realtime", "/avatars", "/microphone", "/history", "/status", "/api-test")
+PATHS = (
+    "/",
+    "/realtime",
+    "/chat",
+    "/avatars",
+    "/training",
+    "/voices",
+    "/microphone",
+    "/history",
+    "/status",
+    "/api-test",
+)
 
 
 @pytest.fixture(scope="module")

@@ -119,6 +119,7 @@ class Answer {
   #again = worded("button", "link", "chat.again", { type: "button" });
   #film = made("a", "link", { hidden: true });
   #seconds = 0;
+  #whole = false;
   #grown;
 
   constructor(name, again, grown) {
@@ -136,8 +137,9 @@ class Answer {
   /** A sentence that will be said. */
   add(chunk) {
     this.chunks.push(chunk);
-    const sentence = made("span", "sentence", { textContent: chunk.text });
-    this.#words.append(...(this.chunks.length > 1 ? [" ", sentence] : [sentence]));
+    const said = chunk.text.trim();
+    const sentence = made("span", "sentence", { textContent: said });
+    this.#words.append(sentence, chunk.text.slice(chunk.text.indexOf(said) + said.length));  // not every language has spaces
     this.#grown();
   }
 
@@ -150,13 +152,12 @@ class Answer {
     });
   }
 
-  /** It ended before its end: what nobody heard goes, and `key` says why; `more` is the server's own sentence. */
-  cut(key, more = "") {
-    const heard = [...this.#words.querySelectorAll(".sentence.heard")];
-    this.#words.replaceChildren(...heard.flatMap((sentence, n) => (n ? [" ", sentence] : [sentence])));
-    this.chunks.length = heard.length;
+  /** It was ended before its end, and `key` says why: what nobody heard goes, unless it was written to the end. */
+  cut(key) {
+    while (!this.#whole && this.#words.lastChild && !this.#words.lastChild.classList?.contains("heard")) this.#words.lastChild.remove();
+    this.chunks.length = this.#words.querySelectorAll(".sentence").length;
     this.mark(-1);
-    this.broke(key, more);
+    this.broke(key);
   }
 
   /** Nothing more comes. */
@@ -170,6 +171,7 @@ class Answer {
 
   /** It is whole: its film can be kept. */
   done({ video_url: url, duration = 0 }) {
+    this.#whole = true;
     this.#tools.hidden = false;
     this.#film.hidden = !url;
     if (url) this.#film.href = url;
