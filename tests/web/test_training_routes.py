@@ -384,7 +384,7 @@ def test_the_same_call_again_is_the_same_job(server: Served) -> None:
     ],
 )
 def test_what_a_model_cannot_be_made_with(server: Served, change: dict[str, str], word: str) -> None:
-    assert word.lower() in problem(native(server, FILM, **change), 400).lower()
+    assert word.lower() in problem(native(server, FILM, None, **change), 400).lower()
 
 
 def test_others_neither_see_nor_stop_a_training(serve: Callable[..., Served]) -> None:

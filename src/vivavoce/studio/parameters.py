@@ -111,10 +111,10 @@ def consent_note(given: bool, by: str, text: str, *, required: bool) -> dict[str
     return {"given": given, "by": by, "text": text, "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
 
 
-def quality_of(facts: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def quality_of(facts: Mapping[str, Any]) -> dict[str, Any] | None:
     """What an engine measured of a person, which it notes in ``avatar.json`` under its own name; None: nothing."""
     told = facts.get(str(facts.get("engine")))
-    return told if isinstance(told, Mapping) else None
+    return dict(told) if isinstance(told, Mapping) else None
 
 
 def _object(text: str) -> dict[str, object]:

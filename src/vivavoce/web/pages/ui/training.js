@@ -16,6 +16,7 @@ let file = null;  // what is being looked at: {blob, address, report}
 let job = null;  // what is being learnt: {abort, id, name}
 let made = null;  // what was learnt: the facts of the model
 let looking = null;
+let said = "";  // what is told of the last one
 let sent = null;  // what is said while a file is on its way: [key, fraction]
 
 const titled = (name) => name[0].toUpperCase() + name.slice(1);
@@ -39,6 +40,7 @@ function turn(to) {
 async function look(blob) {
   if (!blob || job) return;
   forget();
+  tell("");
   const abort = looking = new AbortController();
   trouble(null);
   const address = URL.createObjectURL(blob);
@@ -71,6 +73,12 @@ async function look(blob) {
   } finally {
     onTheWay("");
   }
+}
+
+function tell(key) {
+  said = key;
+  $("said").textContent = key ? say(key) : "";
+  $("said").hidden = !key;
 }
 
 function onTheWay(key, fraction = 0) {
@@ -131,6 +139,7 @@ function asked() {
 }
 
 async function learn() {
+  tell("");
   const { form, options, name } = asked();
   const abort = new AbortController();
   job = { abort, id: null, name };
@@ -177,7 +186,7 @@ async function follow(begun, about) {
   if (ended?.state === "succeeded") return present(name);
   turn(file ? "found" : "choose");
   if (ended?.state === "failed") trouble(new CallError(ended.error.code, ended.error.message));
-  if (ended?.state === "cancelled") $("verdict").textContent = say("training.cancelled");
+  if (ended?.state === "cancelled") tell("training.cancelled");
   return heads.refresh();
 }
 
@@ -296,6 +305,7 @@ translated(() => {
   describe();
   course.describe();
   if (job?.id) $("courseTitle").textContent = say("training.learning", { name: titled(job.name) });
+  tell(said);
   if (sent) onTheWay(...sent);
 });
 
