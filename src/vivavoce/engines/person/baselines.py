@@ -20,8 +20,8 @@ Bytes = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.intp]
 
-_UPPER = (33, 133, 159, 145, 263, 362, 386, 374, 70, 105, 107, 300, 334, 336, 168, 6)
-_SIZE = (56, 24)
+_SIZE, _ORIGIN, _EYE = (56, 34), (28, 14), 40
+"""Pixels of what is compared, of the point between the eyes in it, and from eye to eye: brows to the nose's tip."""
 _MARGIN = 0.25
 
 
@@ -37,16 +37,13 @@ class Uppers:
         """Of pictures whose ``(n, 468, 3)`` landmarks are known."""
         model = np.median(points[:, list(RIGID), :2], axis=0)
         eye = float(np.linalg.norm(model[RIGID.index(263)] - model[RIGID.index(33)]))
-        ends = (model - model[RIGID.index(168)]) / max(eye, 1.0) * 40 + np.array([28, 10])
+        ends = (model - model[RIGID.index(168)]) / max(eye, 1.0) * _EYE + np.array(_ORIGIN)
         rows = []
         for rgb, p in zip(pictures, points, strict=True):
             matrix = similarity(p[list(RIGID), :2].astype(np.float64), ends)
             seen = cv2.warpAffine(rgb, matrix, _SIZE, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
-            there = p[list(_UPPER), :2] @ matrix[:, :2].T + matrix[:, 2]
-            rows.append((seen.astype(np.float32).ravel() / 255, there.ravel().astype(np.float32)))
-        pixels, places = (np.array(column, np.float32) for column in zip(*rows, strict=True))
-        scaled = [(v - v.mean(0)) / np.float32(np.sqrt(((v - v.mean(0)) ** 2).sum(1).mean())) for v in (pixels, places)]
-        return cls(np.hstack(scaled))
+            rows.append(seen.astype(np.float32).ravel() / 255)
+        return cls(np.array(rows) - np.mean(rows, axis=0, dtype=np.float32))
 
     def apart(self, one: Ints, other: Ints) -> F32:
         """Squared distances of pictures, ``(len(one), len(other))``."""

@@ -54,7 +54,7 @@ class Taste:
 
 
 _BY_FEATURES = Taste(0.0, 0.25, 0.4, (4.0, 5.0), 0.8, 0.02, 0.2, 0.4)
-_BY_SOUND = Taste(1.0, 0.3, 0.5, (1.8, 1.8), 0.6, 0.02, 0.35, 1.0)
+_BY_SOUND = Taste(1.5, 0.3, 0.5, (1.8, 1.8), 0.6, 0.02, 0.35, 1.0)
 
 
 def taste_of(target: Target) -> Taste:

@@ -1,7 +1,7 @@
 """How good a person's head is: pictures that taught it nothing, said again from their own sound, against the film.
 
 The last eleventh is held out, and for a figure that does not hang on two seconds each eleventh in turn. A base brings
-its pose and upper face; what its mouth does is hidden: its expression is guessed from pictures whose eyes look alike.
+its pose and upper face; what its mouth does is hidden: its expression is guessed from pictures with like upper faces.
 Beside it stand what is possible (the true lips given) and what costs nothing (the picture whose upper face is nearest).
 """
 
@@ -27,6 +27,7 @@ from vivavoce.engines.person.pose import gap_of, low_of
 from vivavoce.engines.person.voice import GUARD, folds
 from vivavoce.engines.photo.shoot import picture_of
 from vivavoce.errors import InvalidInput
+from vivavoce.face import mesh as m
 from vivavoce.face.locate import FaceLocator
 from vivavoce.media.reel import Reel
 from vivavoce.nouns import Canvas
@@ -44,6 +45,8 @@ Show = Callable[[float, str], None]
 _PIXELS = 160.0
 _TURN = np.radians([8.0, 8.0, 16.0])
 _SHINE = 1 / 3
+_CLEAR, _ALIKE, _SLOW = 0.05, 7, 0.4
+"""Eye distances above the nose's tip, pictures, and seconds: of the guess of expressions."""
 ROWS = (
     "nearest picture by the visible face",
     "mean picture",
@@ -192,7 +195,7 @@ class _Fold:
     def of(cls, bench: Bench, test: Ints, known: npt.NDArray[np.bool_]) -> "_Fold":
         true = restricted(bench.library, known)
         slow = true.slow.copy()
-        slow[test] = _expressions(bench, true, test)
+        slow[test] = _expressions(true, test)
         faces = bench.library.points[test, :, :2]
         margin = 0.5 * bench.library.footage.track.eye
         low = np.maximum(faces.min(axis=(0, 1)) - margin, 0).astype(int) // 2 * 2
@@ -262,12 +265,16 @@ class _Fold:
             yield paint(library, i, library.slow[i] + mouth.fast, sources, shares)
 
 
-def _expressions(bench: Bench, library: Library, test: Ints) -> F32:
-    """Guessed from the seven pictures whose upper faces are most alike, smoothed: ``(n, 468, 3)``."""
-    known = np.flatnonzero(library.usable[: bench.count])
-    nearest = known[np.argsort(bench.uppers.apart(test, known), axis=1)[:, :7]]
-    guess = library.slow[nearest].mean(axis=1)
-    return gaussian(guess.reshape(len(test), -1), 4.0).reshape(guess.shape)
+def _expressions(library: Library, test: Ints) -> F32:
+    """Guessed from the seven pictures with the most alike shapes above the nose's tip, smoothed: ``(n, 468, 3)``."""
+    known = np.flatnonzero(library.usable)
+    height = np.median(library.head.shape[known, :, 1], axis=0)
+    shape = library.head.shape[:, height < height[m.NOSE_TIP] - _CLEAR]
+    upper = shape.reshape(len(library), -1) - shape[known].mean(axis=0).ravel()
+    a, b = upper[test], upper[known]
+    apart = (a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * a @ b.T
+    guess = library.slow[known[np.argsort(apart, axis=1)[:, :_ALIKE]]].mean(axis=1)
+    return gaussian(guess.reshape(len(test), -1), _SLOW * float(library.footage.fps)).reshape(guess.shape)
 
 
 def _write_strip(path: Path, fold: _Fold, ours: Sequence[Bytes]) -> None:
