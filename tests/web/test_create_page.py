@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import requests
 
-from hearing import DESK, PHONE, Open, choose, fits, hearing_tones, noisy_sentences, opening, read, started, until
+from hearing import DESK, PHONE, SLOW, Open, choose, fits, hearing_tones, noisy_sentences, opening, read, started, until
 from serving import Served
 from vivavoce.engines.espeak import EspeakVoice
 from vivavoce.media.audio import write_wav
@@ -49,7 +49,11 @@ def page(opened: Open, browser: "Browser", request: pytest.FixtureRequest) -> "P
 
 @pytest.fixture(scope="module")
 def spoken(voice: EspeakVoice) -> bytes:
-    return noisy_sentences(voice)
+    """A short sentence, as a WAV file."""
+    samples = np.concatenate([p.audio.samples for p in voice.synthesize("Good morning.", language="en", voice="")])
+    buffer = io.BytesIO()
+    write_wav(buffer, Audio(samples, 22_050), 22_050)
+    return buffer.getvalue()
 
 
 def test_a_recording_becomes_a_film(page: "Page", server: Served, spoken: bytes) -> None:
@@ -59,7 +63,7 @@ def test_a_recording_becomes_a_film(page: "Page", server: Served, spoken: bytes)
     choose(page, "take", spoken, "My greeting.wav")
     expect(page.locator("#make")).to_be_enabled()
     page.click("#make")
-    expect(page.locator("#state")).to_have_text(READY, timeout=30_000)
+    expect(page.locator("#state")).to_have_text(READY, timeout=SLOW)
     samples, rate = read(spoken)
     told = float((page.locator("#state").inner_text()).split()[1])
     assert told == pytest.approx(len(samples) / rate, abs=0.2)
@@ -81,19 +85,19 @@ def test_what_the_microphone_hears_becomes_a_film(page: "Page") -> None:
     page.click("#take .done")
     expect(page.locator("#take .name")).to_have_text(re.compile(r"recording-.*\.wav"))
     page.click("#make")
-    expect(page.locator("#state")).to_have_text(READY, timeout=30_000)
+    expect(page.locator("#state")).to_have_text(READY, timeout=SLOW)
     page.evaluate(PLAYED)
 
 
 def test_its_words_go_along_and_cancel_reaches_the_server(page: "Page", server: Served, spoken: bytes) -> None:
     page.check("[name=source][value=recording]")
     choose(page, "take", spoken)
-    page.fill("#text", "slowly " * 8)
+    page.fill("#text", "slowly " * 3)
     page.keyboard.press("Control+Enter")
-    expect(page.locator("#stageText")).to_have_text(re.compile(r"[1-9] %"), timeout=30_000)
+    expect(page.locator("#stageText")).to_have_text(re.compile(r"[1-9] %"), timeout=SLOW)
     assert float(page.locator("#progress").get_attribute("value") or 0) > 0
     (job,) = requests.get(f"{server.url}/v1/jobs?kind=video&limit=1", timeout=10).json()["jobs"]
-    assert job["params"]["text"].split() == ["slowly"] * 8
+    assert job["params"]["text"].split() == ["slowly"] * 3
     page.click("#cancel")
     expect(page.locator("#state")).to_have_text("Cancelled.")
     expect(page.locator("#veil")).to_be_hidden()
@@ -157,7 +161,7 @@ def test_recordings_that_cannot_be_used_are_refused_in_words(
     page.check("[name=source][value=recording]")
     choose(page, "take", data)
     page.click("#make")
-    expect(page.locator("#trouble strong")).to_have_text(title, timeout=20_000)
+    expect(page.locator("#trouble strong")).to_have_text(title, timeout=SLOW)
     expect(page.locator("#trouble span")).to_contain_text(words)
     expect(page.locator("#make")).to_be_enabled()
     page.route("**/v1/videos", lambda route: route.abort())
@@ -178,10 +182,10 @@ def test_a_refused_microphone_is_told(opened: Open, browser: "Browser") -> None:
 
 
 @pytest.mark.skipif(find_spec("pyworld") is None, reason="the dependency group measuring is not installed")
-def test_a_learnt_voice_speaks_and_says_what_it_is(page: "Page", server: Served, spoken: bytes) -> None:
+def test_a_learnt_voice_speaks_and_says_what_it_is(page: "Page", server: Served, voice: EspeakVoice) -> None:
     form = {"name": "Maria", "id": "maria", "language": "en", "consent": "true", "engine": "world"}
     url = f"{server.url}/v1/voices"
-    answer = requests.post(url, files={"recording": ("a.wav", spoken)}, data=form, timeout=60)
+    answer = requests.post(url, files={"recording": ("a.wav", noisy_sentences(voice))}, data=form, timeout=60)
     assert answer.status_code == 201, answer.text
     try:
         page.reload()
@@ -191,7 +195,7 @@ def test_a_learnt_voice_speaks_and_says_what_it_is(page: "Page", server: Served,
         page.select_option("#voice", "clone/maria")
         page.fill("#text", "Good morning, this is not quite me.")
         page.click("#make")
-        expect(page.locator("#state")).to_have_text(READY, timeout=60_000)
+        expect(page.locator("#state")).to_have_text(READY, timeout=SLOW)
         page.evaluate(PLAYED)
         page.click("#own")
         expect(page).to_have_url(f"{server.url}/voices")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import requests
 
-from hearing import DESK, PHONE, Open, fits, launched, noisy_sentences, opening, started, until
+from hearing import DESK, PHONE, SLOW, Open, fits, launched, noisy_sentences, opening, started, until
 from serving import Served
 from vivavoce.engines.espeak import EspeakVoice
 
@@ -110,7 +110,7 @@ def test_films_are_told_newest_first_with_a_frame_of_each(
     expect(meta).to_contain_text(re.compile(r"Toy · English · espeak.* · 720×1280 · made in \d.*s · kept until \d"))
     for job in (first, second):
         canvas = row(page, job).locator("canvas")
-        expect(canvas).to_be_visible(timeout=20_000)
+        expect(canvas).to_be_visible(timeout=SLOW)
         made = requests.get(house.url + job["result"]["video_url"], timeout=10).content
         with av.open(io.BytesIO(made), "r") as held:
             frames = [frame.to_ndarray(format="gray").mean() for frame in held.decode(video=0)]
@@ -141,7 +141,7 @@ def test_a_film_plays_where_it_lies_and_is_downloaded(
     # A look of the page in between leaves the player alone.
     seen = page.evaluate("performance.getEntriesByType('resource').filter(e => e.name.includes('/v1/jobs?')).length")
     film(house, "Another one came meanwhile.")
-    expect(page.locator(".job")).to_have_count(2, timeout=20_000)
+    expect(page.locator(".job")).to_have_count(2, timeout=SLOW)
     assert page.evaluate("performance.getEntriesByType('resource').length") > seen
     assert one.locator(".replay video").count() == 1
     one.locator(".thumb").click()
@@ -162,7 +162,7 @@ def test_chunks_play_one_after_the_other(opened: Open, browser: "Browser", house
     page.locator(".play-it").click()
     chips = page.locator(".chips button")
     expect(chips).to_have_count(len(chunks))
-    expect(chips.nth(1)).to_have_attribute("aria-current", "", timeout=20_000)
+    expect(chips.nth(1)).to_have_attribute("aria-current", "", timeout=SLOW)
     until(page, "document.querySelector('.replay video')?.currentTime > 0.1")
     ids = [chunk["video_url"].rpartition("/")[2].partition(".")[0] for chunk in chunks]
     href = page.locator(".save-it").get_attribute("href") or ""
@@ -180,11 +180,11 @@ def test_what_runs_shows_how_far_it_is_and_is_cancelled(
     expect(page.locator("#blankTitle")).to_be_visible()
     job = film(house, "slowly " * 60, wait=0)
     one = row(page, job)
-    expect(one.locator(".says")).to_have_text(re.compile(r"In work… [1-9]\d* %"), timeout=30_000)
+    expect(one.locator(".says")).to_have_text(re.compile(r"In work… [1-9]\d* %"), timeout=SLOW)
     assert float(one.locator("progress").get_attribute("value") or 0) > 0
     expect(one.locator(".remove-it")).to_be_hidden()
     one.locator(".cancel-it").click()
-    expect(one.locator(".state")).to_have_text("Cancelled", timeout=20_000)
+    expect(one.locator(".state")).to_have_text("Cancelled", timeout=SLOW)
     expect(one.locator(".work")).to_be_hidden()
     expect(one.locator(".remove-it")).to_be_focused()
     assert requests.get(f"{house.url}/v1/jobs/{job['id']}", timeout=10).json()["state"] == "cancelled"
@@ -206,7 +206,7 @@ def test_a_film_that_is_being_made_can_be_watched(opened: Open, browser: "Browse
     job = film(house, "slowly " * 40, wait=0)
     page = opened(browser, "/history")
     one = row(page, job)
-    one.locator(".play-it").click(timeout=30_000)
+    one.locator(".play-it").click(timeout=SLOW)
     until(page, "document.querySelector('.replay video')?.currentTime > 0.1")
     expect(one.locator(".save-it")).to_be_hidden()
     expect(one.locator(".state")).to_have_text("In work")
@@ -226,6 +226,7 @@ def test_a_removed_record_is_gone_with_its_film(opened: Open, browser: "Browser"
     page.click("#sure [value=yes]")
     expect(page.locator(".job")).to_have_count(1)
     expect(row(page, kept).locator(".play-it")).to_be_focused()
+    expect(page.locator("#said")).to_have_text("It was removed.")
     assert requests.get(f"{house.url}/v1/jobs/{gone['id']}", timeout=10).status_code == 404
     assert requests.get(house.url + gone["result"]["video_url"], timeout=10).status_code == 404
     assert requests.get(house.url + kept["result"]["video_url"], timeout=10).status_code == 200
@@ -296,7 +297,7 @@ def test_more_is_shown_when_it_is_asked_for(
     listed = requests.get(f"{house.url}/v1/jobs?limit=50", timeout=10).json()["jobs"]
     assert seen == [job["id"] for job in listed]
     film(house, "One more, on top of all.")
-    expect(page.locator(".job")).to_have_count(24, timeout=20_000)
+    expect(page.locator(".job")).to_have_count(24, timeout=SLOW)
     expect(page.locator(".job .asked").first).to_have_text("One more, on top of all.")
 
 
@@ -309,7 +310,7 @@ def test_a_film_whose_time_is_over_is_told_so(opened: Open, browser: "Browser", 
     requests.post(f"{house.url}/api/cleanup", timeout=10)
     page = opened(browser, "/history")
     one = row(page, job)
-    expect(one.locator(".fault")).to_have_text("The film is not there any more.", timeout=20_000)
+    expect(one.locator(".fault")).to_have_text("The film is not there any more.", timeout=SLOW)
     expect(one.locator(".play-it")).to_be_hidden()
     expect(one.locator(".remove-it")).to_be_visible()
     expect(one.locator(".thumb img")).to_be_visible()
@@ -324,7 +325,7 @@ def test_a_server_that_is_away_is_told_and_comes_back(
     expect(page.locator(".job")).to_have_count(1)
     page.route("**/v1/jobs**", lambda route: route.abort())
     away = page.locator("#away p")
-    expect(away).to_have_text("The server cannot be reached. Trying again in 1 s.", timeout=20_000)
+    expect(away).to_have_text("The server cannot be reached. Trying again in 1 s.", timeout=SLOW)
     expect(page.locator(".job")).to_have_count(1)
     page.locator(".remove-it").click()
     page.click("#sure [value=yes]")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from hearing import DESK, PHONE, Open, fits, launched, opening, started, until
+from hearing import DESK, PHONE, SLOW, Open, fits, launched, opening, started, until
 from serving import Served
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def number(page: "Page", name: str) -> float:
 
 
 def live(page: "Page") -> None:
-    expect(page.locator("#pulse")).to_have_attribute("data-state", "live", timeout=20_000)
+    expect(page.locator("#pulse")).to_have_attribute("data-state", "live", timeout=SLOW)
 
 
 def with_cards(route: "Route") -> None:
@@ -106,18 +106,18 @@ def test_the_queue_is_seen_to_grow_and_to_shrink(page: "Page", server: Served) -
     ask = {"text": "Hello forever.", "language": "en"}
     jobs = [requests.post(f"{server.url}/v1/videos", json=ask, timeout=30).json() for _ in range(5)]
     try:
-        expect(waiting.locator(".number b")).to_have_text(re.compile("[1-5]"), timeout=20_000)
+        expect(waiting.locator(".number b")).to_have_text(re.compile("[1-5]"), timeout=SLOW)
         expect(waiting.locator(".number span")).to_have_text("It is working.")
     finally:
         for job in jobs:
             requests.delete(f"{server.url}/v1/jobs/{job['id']}", timeout=20)
-    expect(waiting.locator(".number b")).to_have_text("0", timeout=20_000)
+    expect(waiting.locator(".number b")).to_have_text("0", timeout=SLOW)
     expect(waiting.locator(".number span")).to_have_text("It has nothing to do.")
 
 
 def test_each_card_has_its_gauges(page: "Page") -> None:
     page.route("**/api/status", with_cards)
-    expect(page.locator("#cards > .gpu")).to_have_count(2, timeout=20_000)
+    expect(page.locator("#cards > .gpu")).to_have_count(2, timeout=SLOW)
     first, second = page.locator("#cards > .gpu").all()
     expect(first.locator("> h3")).to_have_text("Graphics card 0 · Card A")
     assert first.locator(".gauge h3").all_inner_texts() == ["Load", "Memory of the card", "Temperature"]
@@ -175,7 +175,7 @@ def test_what_works_is_listed_with_what_is_lacking(page: "Page", server: Served)
     offer = requests.get(f"{server.url}/v1/voices", timeout=10).json()
     engines = requests.get(f"{server.url}/v1/audio/engines", timeout=30).json()
     works = page.locator("#works")
-    expect(works).to_have_attribute("aria-busy", "false", timeout=30_000)
+    expect(works).to_have_attribute("aria-busy", "false", timeout=SLOW)
     voices = works.locator(".card", has=page.get_by_role("heading", name="Voices", exact=True))
     assert set(voices.locator("b").all_inner_texts()) == {
         v["engine"] for v in offer["voices"] if v["engine"] != "clone"
@@ -194,8 +194,8 @@ def test_what_works_is_listed_with_what_is_lacking(page: "Page", server: Served)
 @pytest.mark.parametrize(("tongue", "state"), [("ru", "Готов"), ("kk", "Дайын"), ("ko", "준비됨"), ("zh", "就绪")])
 def test_numbers_and_words_follow_the_language(page: "Page", tongue: str, state: str) -> None:
     page.route("**/api/status", with_cards)
-    expect(page.locator("#works")).to_have_attribute("aria-busy", "false", timeout=30_000)
-    expect(page.locator("#cards > .gpu")).to_have_count(2, timeout=20_000)
+    expect(page.locator("#works")).to_have_attribute("aria-busy", "false", timeout=SLOW)
+    expect(page.locator("#cards > .gpu")).to_have_count(2, timeout=SLOW)
     page.select_option("#tongue", tongue)
     expect(page.locator("#ready")).to_have_text(state)
     assert fits(page)
@@ -231,6 +231,6 @@ def test_a_server_that_cannot_work_says_so(serve: Callable[..., Served], browser
     server = serve(defaults__avatar="nobody", work__processes="1")
     with opening(server.url) as opened:
         page = opened(browser, "/status")
-        expect(page.locator("#ready")).to_have_text("Not ready", timeout=20_000)
+        expect(page.locator("#ready")).to_have_text("Not ready", timeout=SLOW)
         expect(page.locator("#readyWhat")).to_have_text("The engines are not loaded.")
         live(page)

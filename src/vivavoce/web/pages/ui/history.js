@@ -107,6 +107,7 @@ async function cancel(row) {
   button.disabled = false;
   if (!answer) return pulse.now();  // it may have ended meanwhile
   if (answer.ok) row.update(await answer.json());
+  $("said").textContent = say("history.state.cancelled");
   row.focus();
   return pulse.now();
 }
@@ -126,7 +127,7 @@ async function remove(row) {
   drop(row.job.id, row);
   total -= 1;
   draw();
-  $("count").textContent = say("history.removed");
+  $("said").textContent = say("history.removed");
   if (next) next.focus();
   else $("groups").querySelector(":checked").focus();
   await pulse.now();

@@ -154,7 +154,7 @@ const lacks = ({ available = true, missing = "" }) => (available ? "" : missing 
 
 function chats({ chat }) {
   if (!chat) return [];
-  const models = chat.models.map((model) => ({ name: model.name, about: [model.engine], network: model.network }));
+  const models = chat.models.map((model) => ({ name: model.name, about: [model.engine].filter((engine) => engine !== model.name), network: model.network }));
   return chat.available ? models : [...models, { name: say("status.chat.none"), about: [], lacking: lacks(chat) }];
 }
 
