@@ -203,7 +203,7 @@ def test_the_ways_to_write_a_model(server: Served, path: str) -> None:
 
 
 def recording(seconds: float = 1.0) -> bytes:
-    from test_studio_routes import webm
+    from people import webm
 
     return webm(seconds)
 
