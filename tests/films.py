@@ -12,7 +12,7 @@ import numpy.typing as npt
 from vivavoce.engines.photo import bundle
 from vivavoce.studio.scene import builtin_avatars
 
-__all__ = ["footage", "portrayed"]
+__all__ = ["footage", "lasting", "portrayed"]
 
 
 @cache
@@ -34,15 +34,23 @@ def portrayed(word: str = "", *, seconds: float = 2.0) -> bytes:
     return _film(word, (np.asarray(face, np.uint8) for _ in range(round(seconds * 25))))
 
 
-def _film(word: str, pictures: Iterator[npt.NDArray[np.uint8]]) -> bytes:
+def lasting(seconds: int) -> bytes:
+    """A film of three pictures that lasts so long."""
+    return _film("", (np.full((96, 128, 3), 50 * n, np.uint8) for n in range(3)), apart=seconds * 25 // 2)
+
+
+def _film(word: str, pictures: Iterator[npt.NDArray[np.uint8]], *, apart: int = 1) -> bytes:
     held = io.BytesIO()
     with av.open(held, "w", format="mp4") as container:
         container.metadata["comment"] = f"toy:{word}"
         stream = container.add_stream("libx264", rate=25)
         assert isinstance(stream, av.VideoStream)
         stream.pix_fmt = "yuv420p"
-        for picture in pictures:
-            stream.height, stream.width = picture.shape[:2]
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        for n, picture in enumerate(pictures):
+            if not n:
+                stream.height, stream.width = picture.shape[:2]
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts = n * apart
+            container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return held.getvalue()

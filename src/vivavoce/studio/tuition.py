@@ -1,7 +1,8 @@
 """A training as the server sees it: in a process of its own, so that nobody waits behind it, and what it tells."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -56,7 +57,8 @@ class Tuition:
                 "source": str(source),
                 "folder": str(self._rooms.path(entry.job.id)),
             }
-            done = await self._taught(entry, params, told)
+            async with told.noting():
+                done = await self._taught(entry, params, told)
         entry.result.update(done)
         if told.preview:
             entry.result["preview"] = told.preview
@@ -87,7 +89,7 @@ class Tuition:
 
 
 class _Telling:
-    """Writes into the job what its worker tells."""
+    """Writes into the job what its worker tells: now and then, and never leaves out the last before a silence."""
 
     def __init__(self, entry: Entry, artifacts: ArtifactStore) -> None:
         self.furthest = 0.0
@@ -97,7 +99,11 @@ class _Telling:
         self._entry = entry
         self._artifacts = artifacts
         self._began = monotonic()
-        self._pictured = -1e9
+        self._pictured = self._noted = -1e9
+        self._stage = ""
+        self._unnoted: Learnt | None = None
+        self._news = asyncio.Event()
+        self._turn = asyncio.Lock()
 
     async def __call__(self, event: Event) -> None:
         if isinstance(event, Progress):
@@ -106,13 +112,49 @@ class _Telling:
             lesson = event.lesson
             self.furthest = max(self.furthest, lesson.fraction)
             pictured = await self._show(lesson.preview)
+            self._unnoted = event
+            if pictured or lesson.stage != self._stage or self._wait <= 0:
+                await self._note()
+            else:
+                self._news.set()
+
+    @asynccontextmanager
+    async def noting(self) -> AsyncGenerator[None]:
+        """Within the block, what came too soon after another note is written when its time has come."""
+        noting = asyncio.create_task(self._note_later(), name=f"notes of {self._entry.job.id}")
+        try:
+            yield
+        finally:
+            noting.cancel()
+            await asyncio.wait([noting])
+
+    @property
+    def _wait(self) -> float:
+        """Seconds until the next note."""
+        now = monotonic()
+        return self._noted + min(_LATEST, max(_SOONEST, (now - self._began) / _SHARE)) - now
+
+    async def _note_later(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            await asyncio.sleep(max(0.0, self._wait))
+            with suppress(VivavoceError):  # a lost lease is told by the heartbeat
+                await self._note()
+
+    async def _note(self) -> None:
+        async with self._turn:  # else an older one may be written behind a newer one
+            event, self._unnoted = self._unnoted, None
+            if event is None:
+                return
+            lesson = event.lesson
+            self._noted, self._stage = monotonic(), lesson.stage
             more: dict[str, Any] = {"epoch": lesson.epoch, "epochs": lesson.epochs, "remaining": event.remaining}
             if lesson.loss is not None:
                 more["loss"] = float(f"{lesson.loss:.6g}")
             if self.preview:
                 more["preview"] = self.preview
-            every = min(_LATEST, max(_SOONEST, (monotonic() - self._began) / _SHARE))
-            await self._entry.progress(lesson.fraction, lesson.stage, more, every=0.0 if pictured else every)
+            await self._entry.progress(lesson.fraction, lesson.stage, more, every=0.0)
 
     async def _show(self, jpeg: bytes) -> bool:
         """Keep a picture; fewer and fewer of them, and none where they cannot be kept: the training is worth more."""
