@@ -23,7 +23,7 @@ OUTLINE = tuple(sorted({*_JAW, *_TOP, *_CENTRE, *_LIPS}))
 """Landmarks that the masks are drawn by."""
 _SHRUNK = 0.90
 """The outline of the jaw that is laid over, of the true one: the true edge stays the base's."""
-_WIDER, _HIGHER = 1.28, 0.16
+_WIDER, _HIGHER = 1.34, 0.32
 """The lips' patch: so much wider than the lips, and higher by this share of half their width, above and below."""
 _FEATHER = {"full": 0.056, "skin": 0.044}
 """Softness of the edge in eye distances."""

@@ -49,6 +49,13 @@ _MARGIN = 0.25
 """Eye distances around the outlines of both lower faces in which the base's movement fades out."""
 _STILL = 0.3
 """Pixels: a base that moves less is left as it is."""
+_SEEN = 0.35
+"""Pixels: a blur that is less is none."""
+_LOST = (0.0, 0.37, 0.74, 0.99, 1.29, 1.6, 1.9)
+_SIGMAS = (0.0, 0.0030, 0.0042, 0.0054, 0.0072, 0.0096, 0.0133)
+"""How much of its log sharpness (``Library.skin``) a Gaussian of so many eye distances costs a face: measured."""
+_SHARPER = 0.2
+"""A source may be sharper than the base by so much."""
 _SMALLEST = 10.0
 """Pixels between the eyes, below which no mouth can be seen."""
 
@@ -100,7 +107,7 @@ class Painter:
         own, patches = self._fields(base[_CONTROLS], target[_CONTROLS], mouth, box)
         below = self._moved(frame, own, box, layout)
         cover = mask(dict(zip(OUTLINE, target[_OUTLINE], strict=True)), box, self._grain, layout)
-        self._lay(below, cover * np.float32(weight), patches, mouth)
+        self._lay(below, cover * np.float32(weight), patches, mouth, self._blur(number, mouth.unit))
         frame[inside.within(self._whole)] = below[inside.within(box)]
         return frame
 
@@ -130,7 +137,12 @@ class Painter:
         how = cv2.INTER_CUBIC if layout is Layout.SKIN else cv2.INTER_LINEAR
         return carried(frame, field + box.origin, box.size, how)
 
-    def _lay(self, below: Bytes, cover: F32, fields_: list[F32], mouth: Mouth) -> None:
+    def _blur(self, number: int, unit: int) -> float:
+        """Sigma in pixels of the canvas that makes a source as soft as a base that moves fast."""
+        lost = float(self.library.skin[unit] - self.library.skin[number]) - _SHARPER
+        return float(np.interp(lost, _LOST, _SIGMAS)) * self._grain.eye
+
+    def _lay(self, below: Bytes, cover: F32, fields_: list[F32], mouth: Mouth, blur: float) -> None:
         """Lay the sources over ``below``, where ``cover`` says."""
         part = _bounds(cover, self._grain.step)
         rows, columns = slice(part.y0, part.y1), slice(part.x0, part.x1)
@@ -141,6 +153,8 @@ class Painter:
         base = np.ascontiguousarray(below[rows, columns])
         alpha = np.ascontiguousarray(cover[rows, columns])
         patch = carried(self._crops[mouth.unit].rgb, fields_[0][nodes] + near, size, cv2.INTER_CUBIC)
+        if blur > _SEEN:
+            patch = np.asarray(cv2.GaussianBlur(patch, (0, 0), blur), np.uint8)
         coarse, seen = _means(patch, cell), _means(base, cell)
         edge = ring(_means(alpha, cell))
         light = spread(seen - coarse, edge)

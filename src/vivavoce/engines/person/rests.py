@@ -19,7 +19,7 @@ SHUT = 0.01
 _MOST = 120
 """Pictures that may be borrowed from."""
 _TURN = np.radians([8.0, 8.0, 16.0])
-_JUMP, _STEP = 2.5, 0.04
+_JUMP, _STEP = 12.0, 0.04
 """Costs of another picture, and of the one before or after; the same again costs nothing."""
 _OWN = -0.8
 """Cost of a base's own lips."""
