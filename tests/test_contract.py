@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from carried import avatar as film_of_a_person
 from partners import partner
 from vivavoce.engines.espeak import EspeakVoice
 from vivavoce.errors import EngineUnavailable
@@ -61,11 +62,13 @@ def test_face(registry: Registry, name: str, tmp_path: Path) -> None:
 
 
 def avatar_of(engine: Animator, name: str, folder: Path) -> Avatar:
-    """An avatar that ships for this engine, or one made of a default avatar's picture."""
+    """An avatar that ships for this engine, or one made of a film or of a default avatar's picture."""
     library = AvatarLibrary(folder / "avatars", builtin_avatars())
     for known in library.names():
         if library.get(known).engine == name:
             return library.get(known)
+    if name == "person":
+        return film_of_a_person(folder / "made")
     (folder / "made").mkdir()
     return engine.prepare(library.poster("anna"), folder / "made")
 

@@ -132,7 +132,7 @@ class Walk:
             past = self._legs[-1]
             origin, start, forward = past.goal, past.start + past.steps, past.goal < past.origin
         ahead = self._places - origin if forward else origin - self._places
-        cost = self._unrest + 3.0 * np.maximum(0, 1 - (self._before if forward else self._after) / _APART)
+        cost = self._unrest + 12.0 * np.maximum(0, 1 - (self._before if forward else self._after) / _APART)
         cost = cost + self._chance.uniform(0, _WHIM, len(cost)) + 2.0 * np.isin(self._places, self._visited())
         cost[ahead < self._least] = np.inf
         if np.isinf(cost).all():  # too near the end: once across the whole stretch
