@@ -432,3 +432,18 @@ def test_the_partner_speaks_the_vendors_format(server: Partner, mood: str) -> No
         stream = client.chat.completions.create(**asked, stream=True)  # type: ignore[call-overload]
         assert "".join(c.choices[0].delta.content or "" for c in stream if c.choices) == SAID
         assert client.chat.completions.create(**asked).choices[0].message.content == SAID  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("http://127.0.0.1:11434/v1", False),
+        ("http://[::1]:8000/v1", False),
+        ("http://localhost:8080/v1", False),
+        ("http://10.0.0.7:8000/v1", True),
+        ("https://models.example/v1", True),
+        ("https://localhost.example/v1", True),
+    ],
+)
+def test_words_for_a_server_of_this_machine_do_not_leave_it(address: str, network: bool) -> None:
+    assert OpenAIChat({"mine": {"base_url": address, "model": "m"}}).traits.network is network

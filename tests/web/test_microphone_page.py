@@ -151,7 +151,7 @@ def test_speech_becomes_text_while_it_is_spoken(
         )
         page.click("#talk")
         expect(page.locator("#lines li").first).to_be_visible(timeout=SLOW)
-        expect(page.locator("#clock")).to_have_text("0:12", timeout=SLOW)
+        until(page, "clock.textContent >= '0:12'")  # a busy machine may leave a second out
         page.click("#talk")
         expect(page.locator("#state")).to_have_text("Stopped", timeout=SLOW)
         assert fits(page)

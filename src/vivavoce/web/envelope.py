@@ -25,7 +25,8 @@ _DRAINED = 64_000_000
 """Bytes of a refused body that are still read: most clients hear an answer only after they have sent everything."""
 _OPEN = frozenset(
     {
-        *("/", "/realtime", "/chat", "/avatars", "/voices", "/microphone", "/history", "/status", "/api-test"),
+        *("/", "/realtime", "/chat", "/avatars", "/training", "/voices", "/microphone", "/history", "/status"),
+        "/api-test",
         *("/docs", "/redoc", "/openapi.json", "/favicon.ico"),
         "/vivavoce-avatar.js",
         *("/livez", "/readyz", "/api/health", "/api/avatar"),

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -93,7 +94,7 @@ class OpenAIChat:
         names = sorted(self._servers, key=lambda name: name != default)
         self._traits = ChatTraits(
             models=tuple(names),
-            network=True,
+            network=any(not _is_here(server.base_url) for server in self._servers.values()),
             licence="a service or a model of the operator's: its terms hold",
         )
 
@@ -305,6 +306,15 @@ def _host(address: str) -> str:
         return (parts.scheme in ("http", "https") and parts.hostname) or ""
     except ValueError:
         return ""
+
+
+def _is_here(address: str) -> bool:
+    """Whether an address is of this machine itself."""
+    host = _host(address)
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _no_key(name: str, preset: Preset) -> EngineUnavailable:
