@@ -25,6 +25,7 @@ from hearing import (
     noisy_sentences,
     opening,
     started,
+    until,
     strength,
 )
 from serving import Served
