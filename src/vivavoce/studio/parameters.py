@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from math import isfinite
 from typing import Any
 
@@ -108,7 +107,7 @@ def consent_note(given: bool, by: str, text: str, *, required: bool) -> dict[str
         raise InvalidInput(
             "A person is learnt here only with their consent; ask for it, and say so with consent=true (--consent)."
         )
-    return {"given": given, "by": by, "text": text, "at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+    return {"given": given, "by": by, "text": text}
 
 
 def quality_of(facts: Mapping[str, Any]) -> dict[str, Any] | None:

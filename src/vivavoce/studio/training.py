@@ -116,7 +116,7 @@ class Course:
         self._began = self._saved = clock()
         self._told = -1.0
         self._seen: deque[tuple[float, float]] = deque()
-        self._stage = ""
+        self._place = ("", 0)
 
     @property
     def seconds(self) -> float:
@@ -124,7 +124,7 @@ class Course:
         return self._before + self._clock() - self._began
 
     def hear(self, lesson: Lesson, tell: Callable[[Lesson, float | None], object]) -> None:
-        """Take note of a lesson and pass it on, unless another one was passed on just now.
+        """Take note of a lesson and pass it on, unless another one of that epoch was passed on just now.
 
         Raises ``Cancelled`` when the time is over, and what ``tell`` raises.
         """
@@ -136,8 +136,9 @@ class Course:
             raise _Enough("The time of the training is over.")
         if now - self._saved > _SAVE_SECONDS:
             self.save()
-        if lesson.stage != self._stage or lesson.preview or now - self._told > _TELL_SECONDS:
-            self._stage, self._told = lesson.stage, now
+        place = lesson.stage, lesson.epoch
+        if place != self._place or lesson.preview or now - self._told > _TELL_SECONDS:
+            self._place, self._told = place, now
             tell(lesson, self._remaining(lesson, now))
 
     def save(self) -> None:
@@ -214,5 +215,6 @@ def _facts(avatar: Avatar, engine: Animator, params: Mapping[str, Any], course: 
         "losses": course.losses,
     }
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    kept = {"job": params["job"], "created": now, "trained": trained, "consent": params["consent"]}
+    consent = {**params["consent"], "at": now}
+    kept = {"job": params["job"], "created": now, "trained": trained, "consent": consent}
     return kept | {"kind": own.get("kind", "video")}
