@@ -25,8 +25,8 @@ from hearing import (
     noisy_sentences,
     opening,
     started,
-    until,
     strength,
+    until,
 )
 from serving import Served
 from vivavoce.engines.espeak import EspeakVoice
