@@ -115,7 +115,8 @@ def _costs(
     turned = (library.head.angles / _TURN).astype(np.float32)
     mood = low_of(library.slow) * np.float32(_PIXELS / np.sqrt(library.basis.shape[1]))
     blur = taste.blur[0] * np.maximum(-library.skin[k], 0) + taste.blur[1] * np.maximum(-library.lips[k] - 0.1, 0)
-    known = _known(library, k, target, taste)
+    parted = 400 * np.maximum(library.opening[k] - 0.003, 0) + 80 * np.maximum(library.features[k, 0] - 0.02, 0)
+    known, heard = _known(library, k, target), _heard(library, k, target, taste)
     for first in range(0, len(target), _BLOCK):
         part = slice(first, min(first + _BLOCK, len(target)))
         here = bases[part]
@@ -124,10 +125,12 @@ def _costs(
         cost += taste.expression * np.minimum(_squares(own, mood[k]), 144) / 4
         for wanted, have in known:
             cost += _squares(wanted[part], have)
-        yield cost + target.press[part, None] * _parted(library, k, target) + blur
+        if heard is not None:
+            cost += (1 - target.rest[part, None]) * _squares(heard[0][part], heard[1])
+        yield cost + target.press[part, None] * parted + blur
 
 
-def _known(library: Library, k: Ints, target: Target, taste: Taste) -> list[tuple[F32, F32]]:
+def _known(library: Library, k: Ints, target: Target) -> list[tuple[F32, F32]]:
     """What is wanted and what the pictures have, scaled so that squared distances are costs."""
     found: list[tuple[F32, F32]] = []
     if target.features is not None:
@@ -136,18 +139,17 @@ def _known(library: Library, k: Ints, target: Target, taste: Taste) -> list[tupl
     if target.weights is not None:
         usual = float(library.weights[k].std(axis=0)[0]) + 1e-6
         found.append((target.weights / np.float32(usual), library.weights[k] / np.float32(usual)))
-    if target.windows is not None and library.voice is not None and taste.sound:
-        voice = library.voice
-        scale = np.sqrt(taste.sound / voice.windows.shape[1]) / voice.spread
-        found.append(((target.windows - voice.mean) * scale, (voice.windows[k] - voice.mean) * scale))
     return [(np.asarray(a, np.float32), np.asarray(b, np.float32)) for a, b in found]
 
 
-def _parted(library: Library, k: Ints, target: Target) -> F32:
-    """What lips that are not shut cost where they have to be: pixels know it, landmarks only roughly."""
-    pixels = 400 * np.maximum(library.opening[k] - 0.003, 0)
-    share = 1.0 if target.features is not None else 0.25
-    return np.asarray(share * (pixels + 80 * np.maximum(library.features[k, 0] - 0.02, 0)), np.float32)
+def _heard(library: Library, k: Ints, target: Target, taste: Taste) -> tuple[F32, F32] | None:
+    """What sounds and what sounded, the same way."""
+    voice = library.voice
+    if target.windows is None or voice is None:
+        return None
+    scale = np.sqrt(taste.sound / voice.windows.shape[1]) / voice.spread
+    one, other = (target.windows - voice.mean) * scale, (voice.windows[k] - voice.mean) * scale
+    return np.asarray(one, np.float32), np.asarray(other, np.float32)
 
 
 class _Path:
@@ -204,7 +206,10 @@ class _Path:
         best = np.argpartition(cost, _KEPT)[:_KEPT]
         if not self._sets:
             return np.sort(best)
-        onward = [self._sets[-1] + step for step in self._steps]
+        going = self._sets[-1]
+        if len(going) > _KEPT:
+            going = going[np.argpartition(self._best, _KEPT)[:_KEPT]]
+        onward = [going + step for step in self._steps]
         return np.unique(np.concatenate([best, *(o[o < len(cost)] for o in onward)]))
 
     def _changes(self, before: Ints, here: Ints) -> F32:
