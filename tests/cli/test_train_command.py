@@ -14,8 +14,6 @@ import pytest
 from films import footage
 from lessons import weight
 
-MAIN = "from vivavoce.cli import main; main()"
-
 
 @pytest.fixture
 def run(toy: Path, tmp_path: Path) -> "Run":
