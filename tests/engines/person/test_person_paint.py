@@ -47,7 +47,7 @@ def mouth(made: Library, unit: int, **more: tuple[tuple[int, float], ...]) -> Mo
 def shaped(made: Library, base: int, unit: int) -> npt.NDArray[np.float32]:
     """Landmarks of a face that stands where ``base`` does, with the mouth of ``unit``."""
     change = made.head.scale[base] * (made.fast[unit] - made.fast[base]) @ made.head.rotation[base].T
-    return (made.points[base] + change).astype(np.float32)
+    return np.asarray(made.points[base] + change, np.float32)
 
 
 def opening(made: Library, image: Bytes, base: int, unit: int) -> float:

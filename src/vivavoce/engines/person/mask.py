@@ -1,5 +1,6 @@
 """Which part of a face is laid over the base's: its whole lower half within the jaw, or the lips alone."""
 
+from collections.abc import Mapping
 from enum import Enum
 
 import cv2
@@ -38,7 +39,7 @@ class Layout(Enum):
     """The lips: for a quiet base, whose own skin stays."""
 
 
-def mask(points: dict[int, npt.NDArray[np.floating]], box: Box, grain: Grain, layout: Layout) -> F32:
+def mask(points: Mapping[int, npt.NDArray[np.floating]], box: Box, grain: Grain, layout: Layout) -> F32:
     """0-1, ``(height, width)`` of the box: how much of a source is seen; ``points`` has those of ``OUTLINE``."""
     draw = _lower_face if layout is Layout.FULL else _lips
     outline = draw(points) - box.origin
@@ -53,13 +54,13 @@ def mask(points: dict[int, npt.NDArray[np.floating]], box: Box, grain: Grain, la
     return np.asarray(out * np.float32(1 / 255))
 
 
-def _lower_face(points: dict[int, npt.NDArray[np.floating]]) -> Floats:
+def _lower_face(points: Mapping[int, npt.NDArray[np.floating]]) -> Floats:
     centre = np.mean([points[i] for i in _CENTRE], axis=0)
     jaw = np.array([points[i] for i in _JAW])
     return np.vstack([centre + _SHRUNK * (jaw - centre), [points[i] for i in _TOP]])
 
 
-def _lips(points: dict[int, npt.NDArray[np.floating]]) -> Floats:
+def _lips(points: Mapping[int, npt.NDArray[np.floating]]) -> Floats:
     """The hull of the lips, grown along the line of the mouth and across it."""
     lips = np.array([points[i] for i in _LIPS], np.float64)
     along = np.asarray(points[m.RIGHT_CORNER] - points[m.LEFT_CORNER], np.float64)
