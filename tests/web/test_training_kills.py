@@ -114,6 +114,7 @@ def test_five_deaths_at_random_moments_change_nothing(house: House, seed: int) -
     assert row["attempt"] <= 4, "a worker's death, and the end of a server, are no attempt"
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_goes_on_where_it_was(house: House) -> None:
     server = house.ready()
     job = native(server, FILM, name="mary", epochs=str(EPOCHS)).json()["id"]

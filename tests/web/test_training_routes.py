@@ -35,7 +35,7 @@ def problem(answer: requests.Response, status: int) -> str:
 
 
 def test_a_training_by_the_document(serve: Callable[..., Served]) -> None:
-    server = serve()
+    server = serve(defaults__face_engine="toy")
     answer = asked(
         server,
         footage("slow"),
@@ -332,7 +332,7 @@ def test_a_model_from_its_making_to_its_removal(server: Served) -> None:
     listed = requests.get(f"{server.url}/v1/models", timeout=20).json()
     assert {"engine": "toy", "learns": True} in listed["engines"]
     assert {"engine": "photo", "learns": False} in listed["engines"]
-    assert listed["default_engine"] == "toy"
+    assert listed["default_engine"] in {one["engine"] for one in listed["engines"] if one["learns"]}
     assert [option["name"] for option in listed["options"]] == list(OPTIONS)
     (row,) = [model for model in listed["models"] if model["name"] == "eva"]
     one = requests.get(server.url + row["url"], timeout=10).json()
