@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import av
 import numpy as np
@@ -23,12 +23,13 @@ from vivavoce.media.remux import remux
 from vivavoce.nouns import Audio, Canvas, Frame
 from vivavoce.ports import Report
 
-__all__ = ["Film", "Probe", "encode", "grid", "probe", "read_frames", "sound_ahead"]
+__all__ = ["Film", "Probe", "encode", "grid", "oddities", "probe", "read_frames", "sound_ahead"]
 
 _FORMATS = "asf,avi,flv,matroska,mov,mpeg,mpegts,ogg,webm"
 _ALLOWED = "send MP4, MOV, WebM or MKV"
 _QUEUE = 8  # pictures between the renderer and the encoder
 _AHEAD = 0.5  # seconds
+_HDR = (16, 18)  # SMPTE ST 2084 and ARIB STD-B67, as libav numbers transfer functions
 _GRID_LIMIT = 0.4  # seconds; a coarser grid would cost more silence than it saves
 
 
@@ -315,6 +316,18 @@ def probe(path: Path) -> Probe:
             stream.codec_context.name,
             sound[0].codec_context.name if sound else "",
         )
+
+
+def oddities(path: Path) -> frozenset[Literal["hdr", "interlaced"]]:
+    """What makes a film look worse than it was filmed: its first picture tells. Raises as ``probe`` does."""
+    with _pictures(path) as (container, stream):
+        first = next(_decoded(container, stream), None)
+        found: set[Literal["hdr", "interlaced"]] = set()
+        if stream.codec_context.color_trc in _HDR:
+            found.add("hdr")
+        if first is not None and first.interlaced_frame:
+            found.add("interlaced")
+        return frozenset(found)
 
 
 def sound_ahead(path: Path) -> float:

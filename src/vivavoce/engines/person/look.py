@@ -71,12 +71,13 @@ class View:
         return np.asarray(mask > 0)
 
     def sharpness(self) -> tuple[float, float]:
-        """Log energy of the fine detail of the skin around the mouth, and of the mouth itself."""
-        grey = cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY)
+        """Log energy of the fine detail of the skin around the mouth, and of the mouth itself; light counts out."""
+        grey = np.asarray(cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY), np.uint8)
+        light = 2 * np.log(float(grey[60:200, 40:184].mean()) + 1.0)
         fine = cv2.Laplacian(grey, cv2.CV_32F) ** 2
-        ring = fine[60:200, 40:184].sum() - fine[85:140, 70:154].sum()
+        ring = (fine[60:200, 40:184].sum() - fine[85:140, 70:154].sum()) / (140 * 144 - 55 * 84)
         soft = cv2.Laplacian(cv2.GaussianBlur(grey, (0, 0), 0.8), cv2.CV_32F) ** 2
-        return float(np.log(ring / (140 * 144 - 55 * 84) + 1e-6)), float(np.log(soft[85:145, 60:164].mean() + 1e-6))
+        return float(np.log(ring + 1e-6) - light), float(np.log(soft[85:145, 60:164].mean() + 1e-6) - light)
 
 
 def view(rgb: Bytes, points: npt.NDArray[np.floating]) -> View:

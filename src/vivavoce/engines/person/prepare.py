@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -18,7 +18,7 @@ from vivavoce.engines.person.bases import base_stretches
 from vivavoce.engines.person.learn import Sight, learned
 from vivavoce.engines.person.library import VERSION, Library
 from vivavoce.engines.person.look import CUT
-from vivavoce.engines.person.verdict import LEAST_SPEECH, LEAST_USABLE, verdict
+from vivavoce.engines.person.verdict import LEAST_MOVED, LEAST_SPEECH, LEAST_USABLE, verdict
 from vivavoce.engines.person.voice import windows_of
 from vivavoce.engines.person.watch import BLOCK, Plan, Rows, reel_parts, watch
 from vivavoce.engines.photo.shoot import develop, picture_of, rate_of, takes_of
@@ -95,7 +95,7 @@ def prepare(
         _check(rows, plan)
         report(0.85, "library")
         footage = _footage(rows, plan, folder, into, lambda x: report(0.85 + 0.08 * x, "library"))
-        library = _library(rows, plan, footage, sound)
+        library = _library(rows, plan, footage, sound, video.oddities(source))
     report(0.97, "library")
     _save(library, into, source, examined)
     report(1.0, "library")
@@ -279,7 +279,7 @@ def _tracked(rows: Rows, which: npt.NDArray[np.bool_]) -> Track:
         raise FaceRejected("The first minute of the video shows no face; let it begin with the person.") from error
 
 
-def _library(rows: Rows, plan: Plan, footage: Footage, sound: _Sound | None) -> Library:
+def _library(rows: Rows, plan: Plan, footage: Footage, sound: _Sound | None, oddities: Collection[str]) -> Library:
     whole = _tracked(rows, np.ones(len(rows.ticks), bool))
     breaks = (rows.changed > CUT) | (np.diff(rows.ticks, prepend=rows.ticks[0] - 1) != 1)
     breaks |= np.diff(whole.seen.astype(int), prepend=int(whole.seen[0])) != 0
@@ -307,7 +307,13 @@ def _library(rows: Rows, plan: Plan, footage: Footage, sound: _Sound | None) -> 
             f"Only {library.usable.sum()} pictures of the video are sharp enough, {LEAST_USABLE} are needed; put more "
             "light on the face."
         )
+    low, high = np.percentile(library.features[library.usable, 0], [6, 96])
+    if high - low < LEAST_MOVED:
+        raise FaceRejected(
+            "The person in the video hardly opens the mouth; let them speak for a minute, or make an avatar of the "
+            "engine photo, which needs no speech."
+        )
     if speech < LEAST_SPEECH:
         library = replace(library, voice=None)
     library = replace(library, stretches=base_stretches(library))
-    return replace(library, report=verdict(library, speech, len(times) / float(plan.fps)))
+    return replace(library, report=verdict(library, speech, len(times) / float(plan.fps), oddities))

@@ -1,5 +1,6 @@
 """What a person's film is worth, in numbers and in sentences: what would make the head speak better."""
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from vivavoce.engines.person.learn import BLURRED
 from vivavoce.engines.person.library import Library
 
-__all__ = ["LEAST_SPEECH", "LEAST_USABLE", "SHUT", "TRUSTED", "verdict"]
+__all__ = ["LEAST_MOVED", "LEAST_SPEECH", "LEAST_USABLE", "SHUT", "TRUSTED", "verdict"]
 
 SHUT = 0.01
 """Opening below which a mouth is shut."""
@@ -15,14 +16,19 @@ TRUSTED = 0.35
 """Cross-validated correlation from which the person's own sound is asked."""
 LEAST_SPEECH, LEAST_USABLE = 8.0, 60
 """Seconds of speech and usable pictures below which there is no library."""
+LEAST_MOVED = 0.015
+"""Eye distances by which lips have to part in speech, or nothing is learnt of it."""
 _GOOD_SPEECH = 60.0
 _ROUND = (0.15, 0.01)
 """Share of the fast width's range, and eye distances of protrusion, of a rounded mouth."""
 _BLURRED, _LOST, _CLOSURES, _ROUNDED, _TURNED = 0.2, 0.05, 20, 10, 20.0
 
 
-def verdict(library: Library, speech: float, watched: float, *, hdr: bool = False) -> dict[str, Any]:
-    """The report, of built-in types only: ``speech`` and ``watched`` are seconds of speech and of film."""
+def verdict(library: Library, speech: float, watched: float, oddities: Collection[str] = frozenset()) -> dict[str, Any]:
+    """The report, of built-in types only: ``speech`` and ``watched`` are seconds of speech and of film.
+
+    ``oddities`` are those of ``media.video``.
+    """
     seen = library.seen
     degrees = np.degrees(library.head.angles[seen])
     ranges = {
@@ -45,7 +51,7 @@ def verdict(library: Library, speech: float, watched: float, *, hdr: bool = Fals
         "own_voice": None if library.voice is None else round(library.voice.sure, 3),
         "base_seconds": [round((last - first) / float(library.footage.fps), 2) for first, last in library.stretches],
     }
-    return {**facts, "advice": _advice(facts, hdr)}
+    return {**facts, "advice": _advice(facts, oddities)}
 
 
 def _rounded(library: Library) -> int:
@@ -55,11 +61,13 @@ def _rounded(library: Library) -> int:
     return int(((width < low + _ROUND[0] * (high - low)) & (np.abs(forward) > _ROUND[1])).sum())
 
 
-def _advice(facts: dict[str, Any], hdr: bool) -> list[str]:
+def _advice(facts: dict[str, Any], oddities: Collection[str]) -> list[str]:
     said = []
     if facts["own_voice"] is None:
+        heard = f"only {facts['speech_seconds']:.0f} s of" if facts["speech_seconds"] >= 1 else "no"
         said.append(
-            "The video has no speech to learn from; the mouth follows the words alone, which looks less personal."
+            f"The video has {heard} speech, too little to learn from the sound, so the mouth follows the words alone; "
+            "speak for a minute."
         )
     elif facts["speech_seconds"] < _GOOD_SPEECH:
         said.append(
@@ -87,6 +95,8 @@ def _advice(facts: dict[str, Any], hdr: bool) -> list[str]:
         said.append("Hardly a rounded mouth is seen; say some sentences with long o and u.")
     if facts["cuts"]:
         said.append(f"The video is cut {facts['cuts']} times; one piece without cuts moves more naturally.")
-    if hdr:
+    if "hdr" in oddities:
         said.append("The video is HDR, so its colours come out pale; film without HDR.")
+    if "interlaced" in oddities:
+        said.append("The video is interlaced, so moving lips have combs; film in progressive mode, p instead of i.")
     return said
