@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from carried import AWAY, FPS, SIZE, N, avatar, opens, person
-from vivavoce.engines.person.engine import PersonFace
+from vivavoce.engines.person.engine import PersonFace, _check_speech
 from vivavoce.engines.person.library import Library
 from vivavoce.engines.person.look import view
 from vivavoce.engines.person.paint import Painter
 from vivavoce.engines.person.rests import SHUT, rests
 from vivavoce.engines.person.walk import GRIN, Walk, stretch
-from vivavoce.errors import InvalidInput, NotFound
+from vivavoce.errors import FaceRejected, InvalidInput, NotFound
 from vivavoce.media.reel import Reel
 from vivavoce.nouns import Audio, Avatar, Canvas, Frame, Speech
 from vivavoce.ports import Idler
@@ -199,6 +199,14 @@ def test_expressive_people_open_wider(filmed: Avatar, made: Library) -> None:
     for wrong in (0.0, 3.0):
         with pytest.raises(InvalidInput, match="expressiveness"):
             PersonFace(expressiveness=wrong)
+
+
+def test_somebody_who_hardly_speaks_has_no_mouths_to_take(made: Library) -> None:
+    talks = replace(made, report={"speech_seconds": 2.0}, opening=np.full(N, 0.2, np.float32))
+    _check_speech(talks)  # a film without sound, in which lips are seen to move
+    with pytest.raises(FaceRejected, match="speaks for 2 s.*at least 8 s.*photo"):
+        _check_speech(replace(talks, opening=np.zeros(N, np.float32)))
+    _check_speech(replace(talks, opening=np.zeros(N, np.float32), report={"speech_seconds": 9.0}))
 
 
 def test_what_cannot_be_is_refused(engine: PersonFace, filmed: Avatar, tmp_path: Path) -> None:

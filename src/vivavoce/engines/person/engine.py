@@ -18,8 +18,9 @@ from vivavoce.engines.person.mouths import mouths, sober
 from vivavoce.engines.person.paint import Painter
 from vivavoce.engines.person.prepare import prepare
 from vivavoce.engines.person.rests import rests
+from vivavoce.engines.person.verdict import LEAST_SPEECH, LEAST_USABLE
 from vivavoce.engines.person.walk import Walk, stretch
-from vivavoce.errors import InvalidInput
+from vivavoce.errors import FaceRejected, InvalidInput
 from vivavoce.media.reel import Reel
 from vivavoce.models import ModelStore
 from vivavoce.nouns import Avatar, Canvas, FaceTraits, Frame, Speech
@@ -34,6 +35,8 @@ _PEOPLE, _PAINTERS = 3, 4
 """Kept in memory: a person takes 40-200 MB, a canvas 50."""
 _QUIET = 0.04
 """Mean opening of a base's own mouth up to which its own skin stays."""
+_TALKS = 0.05
+"""Opening of a mouth that says something."""
 _SILENT, _PAUSE = 0.999, 0.2
 """How sure it must be that nobody speaks, and for how many seconds, for the lips at rest to be shown."""
 
@@ -96,7 +99,9 @@ class PersonFace:
         ``report`` hears 0-1 and may raise ``Cancelled``. Raises ``FaceRejected`` with advice for a film with too
         little speech or too few good pictures, other ``InvalidInput`` for what is no film.
         """
-        return prepare(source, into, self._models, report=report or (lambda *_: None))
+        avatar = prepare(source, into, self._models, report=report or (lambda *_: None))
+        _check_speech(store.load(into))
+        return avatar
 
     def animate(
         self,
@@ -183,6 +188,17 @@ class PersonFace:
             person.painters.move_to_end(_shape(canvas))
             while len(person.painters) > _PAINTERS:
                 person.painters.popitem(last=False)
+
+
+def _check_speech(library: Library) -> None:
+    """Raise for a film of somebody who hardly speaks: there are no mouths to take. Without sound, the lips tell."""
+    speech = float(library.report["speech_seconds"])
+    talking = int((library.usable & (library.opening > _TALKS)).sum())
+    if speech < LEAST_SPEECH and talking < LEAST_USABLE:
+        raise FaceRejected(
+            f"The person in the video speaks for {speech:.0f} s; at least {LEAST_SPEECH:.0f} s are needed for their own "
+            "mouth. Film them talking, or make the avatar with the engine photo, which moves a mouth of its own."
+        )
 
 
 def _shape(canvas: Canvas) -> Canvas:
