@@ -204,7 +204,7 @@ def test_expressive_people_open_wider(filmed: Avatar, made: Library) -> None:
 def test_somebody_who_hardly_speaks_has_no_mouths_to_take(made: Library) -> None:
     talks = replace(made, report={"speech_seconds": 2.0}, opening=np.full(N, 0.2, np.float32))
     _check_speech(talks)  # a film without sound, in which lips are seen to move
-    with pytest.raises(FaceRejected, match="speaks for 2 s.*at least 8 s.*photo"):
+    with pytest.raises(FaceRejected, match=r"speaks for 2 s.*at least 8 s.*photo"):
         _check_speech(replace(talks, opening=np.zeros(N, np.float32)))
     _check_speech(replace(talks, opening=np.zeros(N, np.float32), report={"speech_seconds": 9.0}))
 

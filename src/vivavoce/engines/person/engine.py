@@ -196,8 +196,8 @@ def _check_speech(library: Library) -> None:
     talking = int((library.usable & (library.opening > _TALKS)).sum())
     if speech < LEAST_SPEECH and talking < LEAST_USABLE:
         raise FaceRejected(
-            f"The person in the video speaks for {speech:.0f} s; at least {LEAST_SPEECH:.0f} s are needed for their own "
-            "mouth. Film them talking, or make the avatar with the engine photo, which moves a mouth of its own."
+            f"The person in the video speaks for {speech:.0f} s; at least {LEAST_SPEECH:.0f} s are needed to learn "
+            "their mouth. Film them talking, or make the avatar with the engine photo, which moves a mouth of its own."
         )
 
 
