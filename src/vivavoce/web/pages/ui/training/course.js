@@ -10,7 +10,7 @@ const SHOWN = 24;  // pictures in the strip
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 /** A number of a loss, short. */
-const short = (loss) => loss.toLocaleString(document.documentElement.lang, { maximumSignificantDigits: 3 });
+const short = (loss, digits = 3) => loss.toLocaleString(document.documentElement.lang, { maximumSignificantDigits: digits });
 
 /** So many seconds in words. */
 export function inWords(seconds) {
@@ -163,7 +163,7 @@ export class Course {
           const { min, max } = plot.scales.y;
           return [min, Math.sqrt(min * max), max];
         },
-        values: (_, splits) => splits.map((value) => (value === null ? "" : short(value))),
+        values: (_, splits) => splits.map((value) => (value === null ? "" : short(value, 2))),
       }],
       series: [{}, { stroke: accent, width: 2, points: { show: false } }],
     };
