@@ -12,17 +12,14 @@ def engine_options(config: StudioConfig) -> dict[str, dict[str, Any]]:
     voices = {
         name: {**options, "seconds_limit": config.voice_seconds} for name, options in config.voice_options.items()
     }
+    weights = {"models_dir": config.models_dir, "models_cache": config.models_cache, "offline": config.offline}
     others = config.audio_options, config.clone_options, config.chat_options
     return (
         voices
         | {name: dict(options) for group in others for name, options in group.items()}
         | {
             "voice.espeak": {"seconds_limit": config.voice_seconds},
-            "face.photo": {
-                "models_dir": config.models_dir,
-                "models_cache": config.models_cache,
-                "offline": config.offline,
-                "max_pixels": config.max_pixels,
-            },
+            "face.photo": {**weights, "max_pixels": config.max_pixels},
+            "face.person": weights,
         }
     )
