@@ -1,5 +1,6 @@
 """``face.person`` as a whole: a base that never gives the play away, lips at rest, and the promises of the port."""
 
+import json
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -14,10 +15,10 @@ from vivavoce.engines.person.look import view
 from vivavoce.engines.person.paint import Painter
 from vivavoce.engines.person.rests import SHUT, rests
 from vivavoce.engines.person.walk import GRIN, Walk, stretch
-from vivavoce.errors import FaceRejected, InvalidInput, NotFound
+from vivavoce.errors import Cancelled, FaceRejected, InvalidInput, NotFound
 from vivavoce.media.reel import Reel
-from vivavoce.nouns import Audio, Avatar, Canvas, Frame, Speech
-from vivavoce.ports import Idler
+from vivavoce.nouns import Audio, Avatar, Canvas, Frame, Lesson, Speech
+from vivavoce.ports import Idler, Tell, Trainer
 from vivavoce.registry import Registry
 from vivavoce.testing import sample_speech
 
@@ -219,3 +220,47 @@ def test_what_cannot_be_is_refused(engine: PersonFace, filmed: Avatar, tmp_path:
     still.write_bytes(b"\xff\xd8\xff no film")
     with pytest.raises(InvalidInput, match="video"):
         engine.prepare(still, tmp_path)
+
+
+# -- learning
+
+
+@pytest.mark.parametrize(("options", "word"), [({"quality": "best"}, "refinement"), ({"expressiveness": 0.1}, "0.5")])
+def test_what_cannot_be_trained(engine: PersonFace, tmp_path: Path, options: dict[str, float | str], word: str) -> None:
+    assert isinstance(engine, Trainer)
+    (tmp_path / "film.mp4").write_bytes(b"no film")
+    with pytest.raises(InvalidInput, match=word):
+        engine.train(
+            tmp_path / "film.mp4", tmp_path, work=tmp_path / "work", epochs=1, options=options, tell=lambda _: None
+        )
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.slow
+def test_a_training_goes_on_where_it_was(shared: Path, tmp_path: Path) -> None:
+    """Ended in the midst of following the face, then called again: the same person, and their own expressiveness."""
+    source = shared / "media" / "videos" / "man_20s_1080x1920_25fps.mp4"
+    engine, told = PersonFace(), list[Lesson]()
+
+    def until_half(lesson: Lesson) -> None:
+        told.append(lesson)
+        if lesson.fraction > 0.5:
+            raise Cancelled("enough")
+
+    def train(into: Path, tell: Tell) -> Avatar:
+        into.mkdir(exist_ok=True)
+        return engine.train(
+            source, into, work=tmp_path / "work", epochs=9, options={"expressiveness": 1.5, "lr": 0.1}, tell=tell
+        )
+
+    with pytest.raises(Cancelled):
+        train(tmp_path / "first", until_half)
+    assert any((tmp_path / "work").iterdir())
+    again: list[Lesson] = []
+    made = train(tmp_path / "second", again.append)
+    assert [lesson.stage for lesson in told][-1] == "track"
+    half = next(lesson.fraction for lesson in again if lesson.stage == "track" and lesson.fraction > 0.04)
+    assert half > 0.3, "it did not begin anew"
+    assert json.loads((made.path / "avatar.json").read_text())["expressiveness"] == 1.5
+    frames = list(engine.animate(made, sample_speech(), canvas=Canvas(256, 256)))
+    assert len(frames) == Canvas(256, 256).frames(sample_speech().audio.seconds)

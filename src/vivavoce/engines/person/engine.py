@@ -1,7 +1,8 @@
 """The engine: a film of a person becomes an avatar that says anything with the person's own mouth, on a CPU."""
 
+import json
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -23,8 +24,8 @@ from vivavoce.engines.person.walk import Walk, stretch
 from vivavoce.errors import FaceRejected, InvalidInput
 from vivavoce.media.reel import Reel
 from vivavoce.models import ModelStore
-from vivavoce.nouns import Avatar, Canvas, FaceTraits, Frame, Speech
-from vivavoce.ports import Report
+from vivavoce.nouns import Avatar, Canvas, FaceTraits, Frame, Lesson, Speech
+from vivavoce.ports import Report, Tell
 
 __all__ = ["PersonFace"]
 
@@ -51,6 +52,8 @@ class _Person:
     rest: Ints
     """Whose lips each of them wears at rest."""
     layout: Layout
+    expressiveness: float | None
+    """Their own; None where the engine's holds."""
     painters: OrderedDict[Canvas, list[Painter]] = field(default_factory=OrderedDict)
 
     @classmethod
@@ -58,7 +61,9 @@ class _Person:
         library = store.load(folder)
         span = stretch(library)
         quiet = float(library.opening[slice(*span)].mean()) < _QUIET
-        return cls(library, span, rests(library, span), Layout.SKIN if quiet else Layout.FULL)
+        told = json.loads((folder / "avatar.json").read_text(encoding="utf-8")).get("expressiveness")
+        own = None if told is None else float(told)
+        return cls(library, span, rests(library, span), Layout.SKIN if quiet else Layout.FULL, own)
 
     def resting(self, bases: Ints) -> Ints:
         """Pictures with the lips at rest for these pictures of the base."""
@@ -76,12 +81,8 @@ class PersonFace:
         expressiveness: float = 1.0,
     ) -> None:
         """``expressiveness``, 0.5-2: how widely they articulate; 1 is as they do in the film."""
-        if not RANGE[0] <= expressiveness <= RANGE[1]:
-            raise InvalidInput(
-                f"The expressiveness is a number from {RANGE[0]:g} to {RANGE[1]:g}, not {expressiveness:g}."
-            )
         self._models = ModelStore(models_dir, models_cache, offline)
-        self._expressiveness = expressiveness
+        self._expressiveness = _expressiveness(expressiveness)
         self._people: OrderedDict[tuple[Path, float], _Person] = OrderedDict()
         self._lock = Lock()
 
@@ -101,6 +102,32 @@ class PersonFace:
         """
         avatar = prepare(source, into, self._models, report=report or (lambda *_: None))
         _check_speech(store.load(into))
+        return avatar
+
+    def train(
+        self,
+        source: Path,
+        into: Path,
+        *,
+        work: Path,
+        epochs: int,  # noqa: ARG002  there is no network that would see the film again
+        options: Mapping[str, float | str],
+        tell: Tell,
+    ) -> Avatar:
+        """The same as ``prepare``, going on where it was when ``work`` holds what an earlier call has done.
+
+        ``options``: ``expressiveness`` of this person, in place of the engine's. There is no refinement, so ``epochs``,
+        ``lr`` and ``batch`` are passed over, and ``quality`` ``best`` is refused.
+        """
+        if options.get("quality") == "best":
+            raise InvalidInput("The engine person has no refinement to train here; leave quality out, or say fast.")
+        wide = _expressiveness(float(options.get("expressiveness", self._expressiveness)))
+        work.mkdir(parents=True, exist_ok=True)
+        avatar = prepare(source, into, self._models, work=work, report=lambda done, stage: tell(Lesson(done, stage)))
+        _check_speech(store.load(into))
+        facts = into / "avatar.json"
+        told = json.loads(facts.read_text(encoding="utf-8")) | {"expressiveness": wide}
+        facts.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         return avatar
 
     def animate(
@@ -126,7 +153,8 @@ class PersonFace:
 
     def _spoken(self, avatar: Avatar, person: _Person, speech: Speech, canvas: Canvas, start: int) -> Iterator[Frame]:
         library = person.library
-        target = drive(library, speech, canvas, self._expressiveness)
+        wide = self._expressiveness if person.expressiveness is None else person.expressiveness
+        target = drive(library, speech, canvas, wide)
         steps = np.floor((start + np.arange(len(target))) * _rate(library, canvas) + 1e-6).astype(np.intp)
         bases = Walk(library, person.span).pictures(steps)
         units = choose(library, target, bases, canvas.fps, slow=sober(library, bases))
@@ -188,6 +216,12 @@ class PersonFace:
             person.painters.move_to_end(_shape(canvas))
             while len(person.painters) > _PAINTERS:
                 person.painters.popitem(last=False)
+
+
+def _expressiveness(value: float) -> float:
+    if not RANGE[0] <= value <= RANGE[1]:
+        raise InvalidInput(f"The expressiveness is a number from {RANGE[0]:g} to {RANGE[1]:g}, not {value:g}.")
+    return value
 
 
 def _check_speech(library: Library) -> None:
