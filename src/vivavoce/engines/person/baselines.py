@@ -43,7 +43,8 @@ class Uppers:
             matrix = similarity(p[list(RIGID), :2].astype(np.float64), ends)
             seen = cv2.warpAffine(rgb, matrix, _SIZE, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
             rows.append(seen.astype(np.float32).ravel() / 255)
-        return cls(np.array(rows) - np.mean(rows, axis=0, dtype=np.float32))
+        held = np.array(rows, np.float32)
+        return cls(np.asarray(held - held.mean(axis=0), np.float32))
 
     def apart(self, one: Ints, other: Ints) -> F32:
         """Squared distances of pictures, ``(len(one), len(other))``."""

@@ -130,6 +130,6 @@ def unpacked(data: bytes) -> Bytes:
 
 def colours(rgb: Bytes) -> F32:
     """Shares of 64 colours in a picture, ``(64,)``: half the sum of absolute differences of two tells a cut."""
-    small = cv2.resize(rgb, (64, 64), interpolation=cv2.INTER_AREA)
+    small = np.asarray(cv2.resize(rgb, (64, 64), interpolation=cv2.INTER_AREA), np.uint8)
     bins = (small >> 6).astype(np.int32) @ np.array([16, 4, 1], np.int32)
     return np.asarray(np.bincount(bins.ravel(), minlength=64) / bins.size, np.float32)
