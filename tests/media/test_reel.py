@@ -8,7 +8,7 @@ import pytest
 
 from vivavoce.errors import InvalidInput, NotFound
 from vivavoce.media.kinds import kind_of
-from vivavoce.media.reel import GROUP, Reel, write_reel
+from vivavoce.media.reel import GROUP, Reel, join_reels, write_reel
 from vivavoce.media.samples import samples
 
 
@@ -66,3 +66,16 @@ def test_kinds_are_told_by_bytes(film: Path, tmp_path: Path, shared: Path) -> No
     for head in (b"", b"GIF89a", b"%PDF-1.4", b"\0\0\0\x20ftypheic\0\0\0\0"):
         named.write_bytes(head)
         assert kind_of(named) == "unknown"
+
+
+def test_reels_that_follow_each_other_are_joined_without_being_encoded_again(tmp_path: Path) -> None:
+    parts, at = [], 0
+    for count in (2 * GROUP, GROUP, 5):
+        path = tmp_path / f"{at}.mp4"
+        shown = (np.full((96, 64, 3), 30 + 4 * i, np.uint8) for i in range(at, at + count))
+        parts.append((path, write_reel(path, shown, (64, 96), Fraction(30000, 1001))))
+        at += count
+    join_reels(parts, tmp_path / "whole.mp4")
+    with Reel(tmp_path / "whole.mp4") as reel:
+        assert [number(reel, i) for i in range(at)] == list(range(at))
+        assert [number(reel, i) for i in (40, 3, 24, 23)] == [40, 3, 24, 23]

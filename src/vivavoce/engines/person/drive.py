@@ -32,7 +32,7 @@ _GAIN = 1.5
 _CALM = 80.0
 """Percentile of the expression's strength up to which pictures say how wide a person speaks."""
 _RATE = 16_000
-_OWN = 0.75
+_OWN = 0.7
 """Distance of the mean spectra of two sounds, in deviations, up to which they are of one voice."""
 _PAUSE, _SHUTS = 0.16, 0.08
 """Seconds of a pause in which the mouth shuts, and how long that takes."""
