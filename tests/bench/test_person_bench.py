@@ -13,7 +13,7 @@ SCORE = Score(23.5, 0.7, 1.0, 0.9, 2.5, 0.7, -1, 1.1, (1.05, 1.1), GAP, GAP)
 
 
 def test_a_row_for_each_thing_compared() -> None:
-    lines = table({name: SCORE for name in ROWS}).splitlines()
+    lines = table(dict.fromkeys(ROWS, SCORE)).splitlines()
     assert [line.split("|")[1].strip() for line in lines[2:]] == list(ROWS)
     assert "| 23.50 | 0.700 | 1.00 / 0.90 | 2.50 | 0.70 (-1) |" in lines[2]
     assert {line.count("|") for line in lines} == {9}
