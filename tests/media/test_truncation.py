@@ -108,12 +108,14 @@ def remuxed(data: bytes, container: str, options: dict[str, str], path: Path | N
     """The same packets in a container of another manner: in a file, or written into a pipe."""
     pipe = Pipe()
     target: Any = path or pipe
-    with av.open(io.BytesIO(data)) as source, av.open(target, "w", format=container, container_options=options) as out:
+    with av.open(io.BytesIO(data), "r") as source:
+        out: Any = av.open(target, "w", format=container, container_options=options)
         stream = out.add_stream_from_template(source.streams.audio[0])
         for packet in source.demux(source.streams.audio[0]):
             if packet.dts is not None:
                 packet.stream = stream
                 out.mux(packet)
+        out.close()
     return pipe.written()
 
 

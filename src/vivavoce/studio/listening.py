@@ -44,6 +44,8 @@ _TRIES = 2
 """How often the end of an utterance is recognised before it is given up."""
 _MENDING = 1.0
 """Seconds of sound after a failure before a partial text is tried again."""
+_LATELY = 4
+"""Recognitions of which the quickest tells how often there can be one: some begin anew, others only go on."""
 _WINDOW = "recognition of a window"
 Command = Callable[[], Awaitable[None]]
 
@@ -75,7 +77,8 @@ class Listening:
         self._told = ""
         self._failures = 0
         self._trouble: VivavoceError | None = None
-        self._mended, self._took = 0, 0.0
+        self._mended = 0
+        self._took: deque[float] = deque(maxlen=_LATELY)
         self._decoding: asyncio.Task[None] | None = None
         self._overtaken: asyncio.Task[None] | None = None
         self._idle = asyncio.Event()
@@ -311,7 +314,9 @@ class Listening:
             return False
         if utterance.paused or self._unheard(utterance):
             return True
-        return utterance.end - utterance.heard >= max(self._manner.emit_seconds, 2 * self._took) * RATE
+        return (
+            utterance.end - utterance.heard >= max(self._manner.emit_seconds, 2 * min(self._took, default=0.0)) * RATE
+        )
 
     def _recognise_window(self, utterance: Utterance) -> None:
         self._decoding = asyncio.create_task(self._hear(utterance), name=_WINDOW)
@@ -330,8 +335,10 @@ class Listening:
         else:
             if asyncio.current_task() is not self._decoding:  # overtaken
                 return
-            self._took, self._failures = loop.time() - began, 0
-            self._pace.add(audio.seconds, self._took)
+            took = loop.time() - began
+            self._took.append(took)
+            self._pace.add(audio.seconds, took)
+            self._failures = 0
             utterance.hear(transcript, since, until)
             if utterance is self._open:
                 self._tell(utterance)
