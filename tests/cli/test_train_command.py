@@ -10,6 +10,8 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
+from commands import refused
+from commands import run as typed
 
 from films import footage
 from lessons import weight
@@ -99,3 +101,22 @@ def test_what_cannot_be_trained(run: Run, options: tuple[str, ...], word: str) -
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2
     assert word in err
+
+
+@pytest.mark.usefixtures("own_folders")
+def test_only_heads_that_were_learnt_are_evaluated() -> None:
+    refused(typed("evaluate", "anna"), 2, "only heads of person can be evaluated")
+    refused(typed("evaluate", "nobody"), 2, "There is no avatar")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("own_folders")
+def test_a_head_is_trained_and_judged(shared: Path, tmp_path: Path) -> None:
+    source = shared / "media" / "videos" / "man_20s_1080x1920_25fps.mp4"
+    trained = typed("train", source, "--name", "man", "--engine", "person", "--json")
+    assert trained.exit_code == 0, trained.output
+    judged = typed("evaluate", "man", "--quick", "--strip", tmp_path / "strip.png", "--json")
+    assert judged.exit_code == 0, judged.output
+    rows = json.loads(judged.stdout)
+    assert all(row["value"] is not None for row in rows)
+    assert (tmp_path / "strip.png").stat().st_size > 10_000

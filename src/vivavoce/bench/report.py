@@ -18,7 +18,7 @@ __all__ = ["as_json", "markdown", "put", "table"]
 def _value(row: Measured, number: float | None) -> str:
     if number is None:
         return "not measured"
-    digits = {"x real time": 1, "s": 1, "": 2}.get(row.unit, 0)
+    digits = {"x real time": 1, "s": 1, "": 2, "dB": 2}.get(row.unit, 0)
     return f"{number:.{digits}f} {row.unit}".strip()
 
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from vivavoce.cli import avatars, bench, doctor, models, serve, sound, speak, train, voices, worker
+from vivavoce.cli import avatars, bench, doctor, evaluate, models, serve, sound, speak, train, voices, worker
 from vivavoce.cli.console import Commands, end_like_interrupt, version
 
 __all__ = ["app", "main"]
@@ -21,6 +21,7 @@ app.command("speak")(speak.speak)
 app.command("serve")(serve.serve)
 app.command("worker")(worker.worker)
 app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
 app.command("transcribe")(sound.transcribe)
 app.command("enhance")(sound.enhance)
 app.command("verify")(sound.verify)
