@@ -51,10 +51,17 @@ def test_what_is_no_recording_is_refused_in_the_familys_words(server: Served, co
     assert len(body["message"]) > 20
 
 
-def test_a_missing_recording(server: Served) -> None:
-    answer = requests.post(f"{server.url}/save_audio", data={"nothing": "here"}, timeout=10)
+@pytest.mark.parametrize(
+    ("parts", "says"),
+    [
+        ([("audio", (None, ""))], "audio is required."),
+        ([("nothing", (None, "here"))], "There is no field 'nothing' here; the fields are audio."),
+    ],
+)
+def test_a_form_without_its_recording(server: Served, parts: list[tuple[str, tuple[None, str]]], says: str) -> None:
+    answer = requests.post(f"{server.url}/save_audio", files=parts, timeout=10)
     assert answer.status_code == 400
-    assert answer.json() == {"status": "error", "message": "audio is required."}
+    assert answer.json() == {"status": "error", "message": says}
 
 
 def test_the_machine_tells_its_state(server: Served) -> None:
@@ -68,10 +75,11 @@ def test_the_machine_tells_its_state(server: Served) -> None:
     assert isinstance(answers[0]["gpus"], list)
 
 
-@pytest.mark.parametrize("kind", ["video_generation", "model_training", "audio_clone", "chat_system"])
-def test_history_that_is_still_empty(server: Served, kind: str) -> None:
-    answer = requests.get(f"{server.url}/api/history/{kind}", timeout=10)
-    assert answer.json() == {"status": "success", "history": [], "total_count": 0}
+def test_history_that_is_still_empty(serve: Callable[..., Served]) -> None:
+    server = serve()
+    for kind in ("video_generation", "model_training", "audio_clone", "chat_system"):
+        answer = requests.get(f"{server.url}/api/history/{kind}", timeout=10)
+        assert answer.json() == {"status": "success", "history": [], "total_count": 0}
 
 
 @pytest.mark.parametrize("kind", ["prepare", "nothing", "video_generation%20", "..%2Fetc"])

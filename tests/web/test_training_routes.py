@@ -358,7 +358,7 @@ def test_what_is_no_model(server: Served, name: str) -> None:
 
 
 def test_the_same_call_again_is_the_same_job(server: Served) -> None:
-    key = {"Idempotency-Key": "once"}
+    key = {"Idempotency-Key": "a-training-once"}
     first = native(server, FILM, key, name="once").json()
     assert native(server, FILM, key, name="once").json()["id"] == first["id"]
     ended(server, first["id"])
