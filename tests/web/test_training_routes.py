@@ -358,12 +358,12 @@ def test_what_is_no_model(server: Served, name: str) -> None:
 
 
 def test_the_same_call_again_is_the_same_job(server: Served) -> None:
-    key = {"Idempotency-Key": "a-training-once"}
-    first = native(server, FILM, key, name="once").json()
-    assert native(server, FILM, key, name="once").json()["id"] == first["id"]
+    key = {"Idempotency-Key": "once"}
+    first = native(server, FILM, key, name="asked-once").json()
+    assert native(server, FILM, key, name="asked-once").json()["id"] == first["id"]
     ended(server, first["id"])
-    assert native(server, FILM, key, name="once").json()["id"] == first["id"]
-    assert "key" in problem(native(server, footage("slow"), key, name="once"), 409)
+    assert native(server, FILM, key, name="asked-once").json()["id"] == first["id"]
+    assert "key" in problem(native(server, footage("slow"), key, name="asked-once"), 409)
     assert rest(server) == []
 
 
