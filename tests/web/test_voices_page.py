@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -88,8 +88,8 @@ def wav(samples: Samples, rate: int = 22_050) -> bytes:
 def give(page: "Page", *files: tuple[str, bytes]) -> None:
     """Choose files, and wait until the page has judged them."""
     before = page.locator(".kept li").count()
-    held = [{"name": name, "mimeType": "audio/wav", "buffer": content} for name, content in files]
-    page.set_input_files("#takes input[type=file]", held)  # type: ignore[arg-type]
+    held: Any = [{"name": name, "mimeType": "audio/wav", "buffer": content} for name, content in files]
+    page.set_input_files("#takes input[type=file]", held)
     expect(page.locator(".kept li")).to_have_count(before + len(files))
     expect(page.locator(".kept .chip").filter(has_text="…")).to_have_count(0, timeout=SLOW)
 
@@ -256,8 +256,8 @@ def test_a_recording_is_judged_by_ear(opened: Open, browser: "Browser", heard: b
 def test_too_many_recordings_are_refused_before_they_are_sent(opened: Open, browser: "Browser", heard: bytes) -> None:
     page = at_voices(opened, browser)
     give(page, *((f"{n}.wav", heard) for n in range(9)))
-    held = [{"name": f"more-{n}.wav", "mimeType": "audio/wav", "buffer": heard} for n in range(2)]
-    page.set_input_files("#takes input[type=file]", held)  # type: ignore[arg-type]
+    held: Any = [{"name": f"more-{n}.wav", "mimeType": "audio/wav", "buffer": heard} for n in range(2)]
+    page.set_input_files("#takes input[type=file]", held)
     expect(page.locator("#trouble")).to_contain_text("up to 10 recordings")
     expect(page.locator(".kept li")).to_have_count(10)
     expect(page.locator("#takes .empty")).to_be_hidden()
