@@ -54,7 +54,7 @@ class Run:
 
     def epochs(self) -> int:
         """How many epochs the checkpoint of the training holds."""
-        for path in (self.data / "training").glob("*/work/checkpoint.json") if self.data.exists() else ():
+        for path in (self.data / "training").glob("*/*/checkpoint.json") if self.data.exists() else ():
             return int(json.loads(path.read_text())[0])
         return 0
 

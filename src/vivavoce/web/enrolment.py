@@ -61,7 +61,7 @@ async def enrolled(services: Services, pupil: Pupil, film: UploadFile | Path, **
             if pupil.name:
                 await _check_name(services, name, order.get("owner", ""), key)
             return await source.submitted(services, TRAINING, _params(pupil, name, source), **order)
-    except Exception:
+    except Exception:  # whatever it is: no job will ask for the film
         if source.id is not None:
             await services.artifacts.remove(source.id)
         raise
