@@ -286,9 +286,11 @@ def test_who_speaks_interrupts(opened: Open, browser: "Browser", model: Partner,
 def test_a_question_is_taken_back_before_there_is_an_answer(opened: Open, browser: "Browser", model: Partner) -> None:
     page = at_chat(opened, browser)
     model.moods = ["silent"]
+    model.busy.clear()
     ask(page, "Are you there?")
     expect(page.locator("#state")).to_have_text("Thinking…")
     until(page, "face.state === 'loading'")
+    assert model.busy.wait(30), "else there is nothing to take back"
     page.click("#stop")
     expect(page.locator(".mine .note")).to_have_text("Interrupted.")
     expect(page.locator("#state")).to_have_text("Ready when you are")
