@@ -139,13 +139,3 @@ def test_a_segment_without_word_times_has_its_words_spread_over_it() -> None:
     assert [(w.start, w.end) for w in words[:2]] == [(11.0, 11.4), (11.4, 11.8)]
     assert words[3].end == 13.0
     assert words[4].start == 13.5
-
-
-def test_a_word_that_its_recogniser_does_not_stand_for_yet_is_not_agreed_on() -> None:
-    agreement = Agreement()
-    guessed = [Word("one", 0.0, 0.4, 0.0), Word("two", 0.5, 0.9, 0.0)]
-    agreement.hear(guessed)
-    assert agreement.hear(guessed) == ()
-    assert agreement.tail == tuple(guessed)
-    judged = [Word("one", 0.0, 0.4, 0.3), *guessed[1:]]
-    assert agreement.hear(judged) == (judged[0],)

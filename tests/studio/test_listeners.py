@@ -293,35 +293,6 @@ def test_a_pause_begins_the_final_recognition_so_that_the_endpoint_finds_it_done
     run(scenario)
 
 
-@pytest.mark.parametrize(("known", "running"), [(True, 1), (False, 2)])
-def test_a_pause_waits_for_a_recognition_that_is_nearly_done_and_overtakes_others(
-    known: bool, running: int, recording: Recording
-) -> None:
-    """Nearly done is one of a recogniser that has been quick so far."""
-
-    async def scenario() -> None:
-        ear = KnownEar(recording)
-        said = recording.words[: len(SENTENCES[0].split())]
-        middle = int((said[-2].start if known else said[0].start) * RATE) * 2
-        silence = int((said[-1].end + 0.8) * RATE) * 2
-        async with Listening(ear, language="en", rate=16000) as listening:
-            await listening.caught_up()
-            for at in range(0, middle, 3200):
-                await listening.feed(recording.pcm[at : min(at + 3200, middle)])
-                await listening.caught_up()
-            ear.hold()
-            await listening.feed(recording.pcm[middle:silence])
-            async for event in listening:
-                if isinstance(event, SpeechStopped):
-                    break
-            assert ear.running == running
-            ear.gate.set()
-            await listening.finish()
-            assert finals([event async for event in listening]) == SENTENCES[:1]
-
-    run(scenario)
-
-
 def test_a_recogniser_that_fails_once_is_asked_again(recording: Recording) -> None:
     async def scenario() -> None:
         ear = KnownEar(recording)

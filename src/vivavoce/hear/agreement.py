@@ -40,13 +40,12 @@ class Agreement:
     def hear(self, words: Sequence[Word], *, edge: float = inf) -> tuple[Word, ...]:
         """Take the next hypothesis, its times those of the utterance (seconds); returns what was committed by it.
 
-        A word that ends after ``edge`` is not committed: its end may not have been heard. Nor is one of probability 0:
-        its recogniser does not stand for it yet.
+        A word that ends after ``edge`` is not committed: its end may not have been heard.
         """
         fresh = beyond(words, self._committed)
         agreed = 0
         for now, before in zip(fresh, self._tail, strict=False):
-            if now.end > edge or not now.probability or not _agree(now, before):
+            if now.end > edge or not _agree(now, before):
                 break
             agreed += 1
         self._committed += fresh[:agreed]

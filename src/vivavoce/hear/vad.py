@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from vivavoce.errors import EngineUnavailable
 
-__all__ = ["HOP", "RATE", "Vad", "is_speech", "likelihoods", "speaks"]
+__all__ = ["HOP", "RATE", "Vad", "speaks"]
 
 RATE = 16_000
 """Hz."""
@@ -59,19 +59,10 @@ class Vad:
         self._state = np.zeros(_STATE, np.float32), np.zeros(_STATE, np.float32)
 
 
-def likelihoods(samples: Samples) -> Samples:
-    """How likely somebody speaks in each hop of sound at ``RATE``, shape ``(n,)``; the last is filled up."""
-    return Vad().judge(np.pad(samples, (0, -len(samples) % HOP)).reshape(-1, HOP))
-
-
-def is_speech(likely: Samples) -> bool:
-    """Whether anybody speaks in sound of these likelihoods; a single hop may be a click."""
-    return int((likely >= _LIKELY).sum()) > 1
-
-
 def speaks(samples: Samples) -> bool:
-    """Whether anybody speaks in sound at ``RATE``, shape ``(n,)``."""
-    return is_speech(likelihoods(samples))
+    """Whether anybody speaks in sound at ``RATE``, shape ``(n,)``; a single hop may be a click."""
+    hops = np.pad(samples, (0, -len(samples) % HOP)).reshape(-1, HOP)
+    return int((Vad().judge(hops) >= _LIKELY).sum()) > 1
 
 
 @lru_cache(maxsize=1)

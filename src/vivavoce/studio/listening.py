@@ -44,10 +44,6 @@ _TRIES = 2
 """How often the end of an utterance is recognised before it is given up."""
 _MENDING = 1.0
 """Seconds of sound after a failure before a partial text is tried again."""
-_LATELY = 4
-"""Recognitions of which the quickest tells how often there can be one: some begin anew, others only go on."""
-_SOON = 0.5
-"""Seconds that a pause waits for the recognition that is under way."""
 _WINDOW = "recognition of a window"
 Command = Callable[[], Awaitable[None]]
 
@@ -79,8 +75,7 @@ class Listening:
         self._told = ""
         self._failures = 0
         self._trouble: VivavoceError | None = None
-        self._mended, self._began = 0, 0.0
-        self._took: deque[float] = deque(maxlen=_LATELY)
+        self._mended, self._took = 0, 0.0
         self._decoding: asyncio.Task[None] | None = None
         self._overtaken: asyncio.Task[None] | None = None
         self._idle = asyncio.Event()
@@ -299,14 +294,10 @@ class Listening:
     def _overtake(self, utterance: Utterance) -> None:
         """At a pause do not wait for the text of its beginning: what is begun now may be the final one.
 
-        One recognition at a time may be left behind so; what comes of it is not wanted any more. It is waited for where
-        it should be nearly done: a recogniser may go on from where it was, and nobody else has heard the beginning.
+        One recognition at a time may be left behind so; what comes of it is not wanted any more.
         """
         left = self._overtaken is not None and not self._overtaken.done()
         if self._decoding is None or self._decoding.get_name() != _WINDOW or left or utterance.covered:
-            return
-        usual = sum(self._took) / len(self._took) if self._took else inf
-        if self._began + usual - asyncio.get_running_loop().time() < _SOON:
             return
         self._overtaken = self._decoding
         self._recognise_window(utterance)
@@ -320,9 +311,7 @@ class Listening:
             return False
         if utterance.paused or self._unheard(utterance):
             return True
-        return (
-            utterance.end - utterance.heard >= max(self._manner.emit_seconds, 2 * min(self._took, default=0.0)) * RATE
-        )
+        return utterance.end - utterance.heard >= max(self._manner.emit_seconds, 2 * self._took) * RATE
 
     def _recognise_window(self, utterance: Utterance) -> None:
         self._decoding = asyncio.create_task(self._hear(utterance), name=_WINDOW)
@@ -330,7 +319,7 @@ class Listening:
     async def _hear(self, utterance: Utterance) -> None:
         loop = asyncio.get_running_loop()
         audio, since, until = utterance.window()
-        self._began = began = loop.time()
+        began = loop.time()
         try:
             transcript = await self._recognise(audio, self._language)
         except VivavoceError as e:
@@ -341,10 +330,8 @@ class Listening:
         else:
             if asyncio.current_task() is not self._decoding:  # overtaken
                 return
-            took = loop.time() - began
-            self._took.append(took)
-            self._pace.add(audio.seconds, took)
-            self._failures = 0
+            self._took, self._failures = loop.time() - began, 0
+            self._pace.add(audio.seconds, self._took)
             utterance.hear(transcript, since, until)
             if utterance is self._open:
                 self._tell(utterance)
