@@ -163,7 +163,7 @@ class Clients:
         if (job := self._some(chance)) is None or job in self.promises.told:
             return
         heard = self.promises.told[job] = []
-        until = monotonic() + 180
+        until = monotonic() + 90
         while not self._leave.is_set():
             with suppress(*_LOST):
                 for seq, kind, data in follow(self._url, job, after=heard[-1] if heard else 0, timeout=3):

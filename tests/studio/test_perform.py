@@ -181,6 +181,13 @@ def test_describe_names_voices_and_device(stage: Stage, config: StudioConfig) ->
     offered = {v["engine"]: v for v in last.result["voices"]}
     assert {"ru", "kk", "en", "ko", "zh"} <= set(offered["espeak"]["languages"])
     assert (last.result["device"], last.result["loaded"]) == ("cpu", True)
+
+
+def test_what_learns_people_is_told_when_it_is_asked_for(stage: Stage) -> None:
+    *_, last = stage(Task("t", "able"))
+    assert isinstance(last, Done)
+    assert "photo" not in last.result["trainers"]
+    assert "person" in last.result["trainers"]
     cloners = {c["engine"]: c for c in last.result["cloners"]}
     assert {"world", "http", "elevenlabs"} <= set(cloners)
     assert not cloners["http"]["available"]

@@ -5,8 +5,8 @@ Kinds of task, each with built-in types as parameters and as result:
 =========  ======================================================================  ==================================
 kind       parameters (beside those of ``Scene.params``)                           result
 =========  ======================================================================  ==================================
-describe   none                                                                    ``voices``, ``cloners``,
-                                                                                   ``trainers``, ``device``, ``loaded``
+describe   none                                                                    ``voices``, ``device``, ``loaded``
+able       none                                                                    ``cloners``, ``trainers``
 say        maybe ``audio`` (path to write), ``recording`` (path), ``owner``        ``speech`` (plain), ``frames``,
                                                                                    ``words``
 speech     ``text``, ``language``, ``voice_engine``, ``voice``, ``audio`` (path),  ``seconds``
@@ -90,6 +90,7 @@ class Stage:
         cv2.setNumThreads(1)  # pictures are painted in one thread and encoded in another: more would get in the way
         self._works: dict[str, Callable[[Mapping[str, Any], Prompter], dict[str, Any]]] = {
             "describe": self._describe,
+            "able": self._able,
             "say": self._say,
             "speech": self._speech,
             "render": self._render,
@@ -159,11 +160,13 @@ class Stage:
         device = self._registry.get("face", self._config.face_engine).traits.device if self._loaded else "cpu"
         return {
             "voices": voices,
-            "cloners": self._cloning.offer(),
-            "trainers": self._training.offer(),
             "device": device,
             "loaded": self._loaded,
         }
+
+    def _able(self, _: Mapping[str, Any], __: Prompter) -> dict[str, Any]:
+        """What learns people and their voices; not asked for at the start, since it loads engines that few need."""
+        return {"cloners": self._cloning.offer(), "trainers": self._training.offer()}
 
     def _say(self, params: Mapping[str, Any], prompter: Prompter) -> dict[str, Any]:
         spoken = self._spoken(params, prompter)

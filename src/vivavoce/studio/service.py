@@ -229,6 +229,10 @@ class Studio:
         """What the workers' engines offer: ``voices`` by engine, ``device``, whether the defaults are ``loaded``."""
         return await self._tasks.done("describe", {})
 
+    async def able(self) -> Mapping[str, Any]:
+        """What learns people and their voices here: ``cloners``, and ``trainers`` among the face engines."""
+        return await self._tasks.done("able", {})
+
     async def run(self, entry: Entry) -> None:
         """Do a detached job (``DETACHED``)."""
         match entry.job.kind:

@@ -150,7 +150,7 @@ _BODY = {
 @router.head("", include_in_schema=False)
 async def models(services: Use) -> HeadsOut:
     """The people who were learnt here, and what a training can be asked for."""
-    trainers = list((await services.ready())["trainers"])
+    trainers = list((await services.able())["trainers"])
     return HeadsOut(
         models=await asyncio.to_thread(_all, services),
         engines=[TeacherOut(engine=name, learns=name in trainers) for name in Registry().names("face")],
@@ -211,7 +211,7 @@ async def train(request: Request, services: Use) -> Response:
         raise InvalidInput("The field file is missing; send a video of one person who speaks in it.")
     ask = checked(HeadAsk, {name: value for name, value in form.items() if isinstance(value, str) and name != "file"})
     key, owner = idempotency_key(request), owner_of(request)
-    trainers = list((await services.ready())["trainers"])
+    trainers = list((await services.able())["trainers"])
     pupil = await asyncio.to_thread(_pupil, services, ask, trainers, film.filename or "")
     if ask.webhook is not None:
         await services.webhooks.check_url(ask.webhook)

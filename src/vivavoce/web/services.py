@@ -138,6 +138,8 @@ class Services:
         """Held while a name is looked for and taken: two calls may want the same."""
         self._offer: Mapping[str, Any] | None = None
         self._offered = asyncio.Event()
+        self._able: Mapping[str, Any] | None = None
+        self._asking = asyncio.Lock()
         self._starting: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -191,6 +193,14 @@ class Services:
         except VivavoceError as e:
             raise EngineUnavailable("The engines did not start; the server's log says why.") from e
         raise EngineUnavailable("The engines are not loaded; try again in a moment.")
+
+    async def able(self) -> Mapping[str, Any]:
+        """``cloners`` and ``trainers``, see ``Studio.able``; asked for once, by the first who wants to know."""
+        await self.ready()
+        async with self._asking:
+            if self._able is None:
+                self._able = await self.studio.able()
+        return self._able
 
     # ---- jobs
 

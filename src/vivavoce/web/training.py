@@ -103,7 +103,7 @@ async def model_training(request: Request, services: Use) -> Begun:
     if not film or (isinstance(film, str) and not film.strip()):
         raise InvalidInput(f"{_FILM} is required: the name of an upload, a path to it, or the video itself.")
     told = film.filename or "" if isinstance(film, UploadFile) else fields[_FILM]
-    trainers = list((await services.ready())["trainers"])
+    trainers = list((await services.able())["trainers"])
     pupil = await asyncio.to_thread(_pupil, services, fields | {_FILM: told}, trainers)
     owner = owner_of(request)
     source: UploadFile | Path = (

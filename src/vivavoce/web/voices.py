@@ -1,7 +1,7 @@
 """``/v1/voices``: what can be spoken with here, and the voices of people, learnt from recordings of them."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -108,7 +108,7 @@ async def voices(request: Request, services: Use) -> VoicesOut:
 
     Wherever a call takes a `voice`, it is `engine/id`: `espeak/f2`, `clone/anna`.
     """
-    offer = await services.ready()
+    offer, able = await services.ready(), await services.able()
     people = await services.people.all(owner_of(request))
     spoken = {code for engine in offer["voices"] for code in engine["languages"]}
     config = services.settings.clones
@@ -117,14 +117,14 @@ async def voices(request: Request, services: Use) -> VoicesOut:
         max_characters=services.settings.limits.text_characters,
         languages=[LanguageOut(code=code, name=known.name) for code, known in LANGUAGES.items() if code in spoken],
         voices=[
-            *(_out(services, voice) for voice in people),
+            *(_out(able["cloners"], voice) for voice in people),
             *(
                 VoiceOut(engine=engine["engine"], id=id_, name=name, languages=languages, gender=gender)
                 for engine in offer["voices"]
                 for id_, name, languages, gender in engine["voices"]
             ),
         ],
-        cloners=[ClonerOut.model_validate(cloner) for cloner in offer["cloners"]],
+        cloners=[ClonerOut.model_validate(cloner) for cloner in able["cloners"]],
         default_cloner=config.engine,
         consent=config.consent,
     )
@@ -174,7 +174,7 @@ async def enrol(
             paths, id=wanted, name=name, language=code, engine=cloner, consent=told, order=order, noted=noted
         )
         made = await until_gone(request, work)
-    out = _out(services, made)
+    out = _out((await services.able())["cloners"], made)
     headers = {"Location": _url(made.id), "X-Job-ID": order.id}
     return JSONResponse(out.model_dump(), 201, headers=headers)
 
@@ -183,8 +183,8 @@ async def enrol(
 @router.head("/{id}", include_in_schema=False)
 async def voice(request: Request, services: Use, id: str) -> VoiceOut:  # noqa: A002  the field's own word
     """The voice of somebody whom you enrolled."""
-    await services.ready()
-    return _out(services, await services.people.get(owner_of(request), id))
+    found = await services.people.get(owner_of(request), id)
+    return _out((await services.able())["cloners"], found)
 
 
 @router.delete("/{id}", status_code=204, response_description="Forgotten", responses=_NO_VOICE)
@@ -218,8 +218,8 @@ async def cloner_for(services: Services, asked: str, language: str) -> tuple[str
     """
     name = services.people.cloner(asked)
     code = resolve(language.strip()).code if language.strip() else ""
-    offer = (await services.ready())["cloners"]
-    found = next(cloner for cloner in offer if cloner["engine"] == name)
+    cloners = (await services.able())["cloners"]
+    found = next(cloner for cloner in cloners if cloner["engine"] == name)
     if not found["available"]:
         raise EngineUnavailable(found["missing"])
     if code and found["languages"] and code not in found["languages"]:
@@ -246,9 +246,8 @@ def _url(id_: str) -> str:
     return f"/v1/voices/{quote(id_, safe='')}"
 
 
-def _out(services: Services, voice: StoredVoice) -> VoiceOut:
-    offer = services.offer or {"cloners": ()}
-    cloner: Mapping[str, Any] = next((c for c in offer["cloners"] if c["engine"] == voice.engine), {})
+def _out(cloners: Sequence[Mapping[str, Any]], voice: StoredVoice) -> VoiceOut:
+    cloner: Mapping[str, Any] = next((c for c in cloners if c["engine"] == voice.engine), {})
     clone = CloneOut(
         engine=voice.engine,
         approximate=bool(cloner.get("approximate")),
