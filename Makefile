@@ -19,6 +19,10 @@ $(VENV)/.browser: $(VENV)/.dev
 	$(BIN)/pip install --quiet --disable-pip-version-check --group browser --group measuring
 	touch $@
 
+$(VENV)/.neural: $(VENV)/.dev
+	$(BIN)/pip install --quiet --disable-pip-version-check --group neural
+	touch $@
+
 setup: $(VENV)/.dev
 
 demo: $(VENV)/.ready  ## render hello.mp4 from text
@@ -36,7 +40,7 @@ check: $(VENV)/.dev  ## style, types, floors
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test-all: $(VENV)/.browser  ## adds slow, browser, torch and cluster tests (needs a C++ compiler, and Debian's chromium, ffmpeg, postgresql, libportaudio2)
+test-all: $(VENV)/.browser $(VENV)/.neural  ## adds slow, browser, torch and cluster tests (needs a C++ compiler, and Debian's chromium, ffmpeg, postgresql, libportaudio2)
 	$(BIN)/pytest -m ""
 
 clean:
