@@ -9,6 +9,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from vivavoce.media.bands import slaney_bands
+
 __all__ = ["BANDS", "HOP", "RATE", "energies"]
 
 RATE = 16_000
@@ -42,24 +44,4 @@ def energies(samples: Floats) -> Floats:
 def _analysis() -> tuple[Floats, Floats]:
     """The window, and the bands as a matrix ``(_WINDOW // 2 + 1, BANDS)``."""
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(_WINDOW) / _WINDOW)
-    hertz = np.fft.rfftfreq(_WINDOW, 1 / RATE)[:, None]
-    edges = _hertz(np.linspace(0, _mel(RATE / 2), BANDS + 2))
-    low, middle, high = edges[:-2], edges[1:-1], edges[2:]
-    rising, falling = (hertz - low) / (middle - low), (high - hertz) / (high - middle)
-    bank = np.maximum(0, np.minimum(rising, falling)) * 2 / (high - low)
-    return window.astype(np.float32), bank.astype(np.float32)
-
-
-_KNEE, _STEP = 1000.0, 200 / 3
-"""Hz where the scale turns logarithmic, and Hz a mel below it (Slaney, Auditory Toolbox, 1998)."""
-_RATIO = np.log(6.4) / 27
-"""Logarithm of the ratio of two frequencies a mel apart above the knee."""
-
-
-def _mel(hertz: float) -> float:
-    return hertz / _STEP if hertz < _KNEE else float(_KNEE / _STEP + np.log(hertz / _KNEE) / _RATIO)
-
-
-def _hertz(mel: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    knee = _KNEE / _STEP
-    return np.where(mel < knee, mel * _STEP, _KNEE * np.exp(_RATIO * (np.maximum(mel, knee) - knee)))
+    return window.astype(np.float32), slaney_bands(RATE, _WINDOW, BANDS, 0, RATE / 2)
