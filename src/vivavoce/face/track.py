@@ -178,12 +178,14 @@ def sharpness(rgb: Image, mesh: FaceMesh, side: int = 160) -> float:
     points = mesh.points[:, :2]
     low, high = points.min(0), points.max(0)
     scale = side / float((high - low).max())
+    if scale < 0.5:  # without shrinking first, fine detail would alias
+        reach = 2 / scale
+        x0, y0 = (int(v) for v in np.clip(np.floor(low - reach), 0, np.array(rgb.shape[1::-1]) - 1))
+        x1, y1 = (int(v) for v in np.clip(np.ceil(high + reach), (x0 + 1, y0 + 1), rgb.shape[1::-1]))
+        size = max(1, round((x1 - x0) * scale * 2)), max(1, round((y1 - y0) * scale * 2))
+        rgb = np.asarray(cv2.resize(rgb[y0:y1, x0:x1], size, interpolation=cv2.INTER_AREA))
+        shrunk = size[0] / (x1 - x0)
+        low, scale = (low - (x0, y0)) * shrunk, scale / shrunk
     matrix = np.array([[scale, 0, -low[0] * scale], [0, scale, -low[1] * scale]])
-    height, width = rgb.shape[:2]
-    if scale < 0.5:
-        rgb = np.asarray(
-            cv2.resize(rgb, (round(width * scale * 2), round(height * scale * 2)), interpolation=cv2.INTER_AREA)
-        )
-        matrix[:, :2] *= width / rgb.shape[1]
     crop = cv2.warpAffine(rgb, matrix, (side, side), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
     return float(cv2.Laplacian(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), cv2.CV_32F).var())

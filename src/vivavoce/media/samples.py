@@ -42,7 +42,8 @@ def samples(source: Path, times: Sequence[float], *, max_side: int) -> Iterator[
         keys = _keyframes(container, stream, times[-1]) if times else 0
         try:
             container.seek(0)
-            stream.codec_context.skip_frame = "NONKEY" if keys >= len(times) else "DEFAULT"
+            # Pictures that no other is made from need not be decoded: one beside them will do as well.
+            stream.codec_context.skip_frame = "NONKEY" if keys >= len(times) else "NONREF"
             stream.thread_type = "AUTO"
             yield from _near(container, stream, times, max_side)
         except BROKEN:

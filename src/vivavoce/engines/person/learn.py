@@ -61,7 +61,7 @@ def learned(sight: Sight, footage: Footage, fit: Bools) -> Library:
         raise ValueError("hardly any picture is sharp")
     fast = low_of(head.shape) - low_of(slow)
     centre = fast[usable].mean(axis=0)
-    basis = np.linalg.svd(fast[usable] - centre, full_matrices=False)[2][:_COMPONENTS]
+    basis = _components(fast[usable] - centre)
     weights = (fast - centre) @ basis.T
     weights[~sight.seen] = 0
     voice = None
@@ -89,6 +89,12 @@ def learned(sight: Sight, footage: Footage, fit: Bools) -> Library:
         voice=voice,
         report={},
     )
+
+
+def _components(rows: F32) -> F32:
+    """``(6, d)``: principal components of rows ``(n, d)`` around 0, the largest first."""
+    vectors = np.linalg.eigh(rows.T.astype(np.float64) @ rows)[1]
+    return np.ascontiguousarray(vectors[:, : -_COMPONENTS - 1 : -1].T, np.float32)
 
 
 def _opens(basis: npt.NDArray[np.floating]) -> F32:

@@ -249,12 +249,15 @@ def _write(writers: Sequence[ReelWriter], takes: Sequence[Take], rgb: Bytes) -> 
 
 def _shrunk(planes: Bytes, before: Take, take: Take) -> Bytes:
     """I420 of one size made I420 of a smaller one."""
-    height, half = before.height, (before.width // 2, before.height // 2)
-    luma = cv2.resize(planes[:height], (take.width, take.height), interpolation=cv2.INTER_AREA)
-    blue, red = planes[height:].reshape(2, half[1], half[0])
-    small = [cv2.resize(c, (take.width // 2, take.height // 2), interpolation=cv2.INTER_AREA) for c in (blue, red)]
-    flat = np.concatenate([luma.ravel(), *(c.ravel() for c in small)])
-    return np.asarray(flat.reshape(-1, take.width), np.uint8)
+    # Below half, linear interpolation leaves pixels out; above, it is as good as the mean of areas, and much quicker.
+    way = cv2.INTER_LINEAR if before.width < 2 * take.width else cv2.INTER_AREA
+    out = np.empty((take.height * 3 // 2, take.width), np.uint8)
+    cv2.resize(planes[: before.height], (take.width, take.height), dst=out[: take.height], interpolation=way)
+    colour = planes[before.height :].reshape(2, before.height // 2, before.width // 2)
+    small = out[take.height :].reshape(2, take.height // 2, take.width // 2)
+    for number in range(2):
+        cv2.resize(colour[number], (take.width // 2, take.height // 2), dst=small[number], interpolation=way)
+    return out
 
 
 class _Film:

@@ -332,10 +332,13 @@ def _light(
     own = cv2.resize(reference, (_WORK, _WORK), interpolation=cv2.INTER_AREA).astype(np.float32)
     sigma = 0.13 * mesh.eye_distance * _WORK / width
     spread = cv2.GaussianBlur(skin, (0, 0), sigma)[..., None] + 1e-3
-    targets = controls(steady.points[..., :2])
+    targets = controls(steady.points[..., :2]).astype(np.float32)
+    # In one product: so many small ones would cost more in calls than in sums.
+    everywhere = matrix @ targets.transpose(1, 0, 2).reshape(len(targets[0]), -1)
     out = np.empty((len(targets), LIGHT, LIGHT, 3), np.float32)
-    for number, target in enumerate(targets):
-        places = ((matrix @ target.astype(np.float32) + 0.5) * shrink - 0.5).reshape(_WORK, _WORK, 2)
+    for number in range(len(targets)):
+        there = everywhere[:, 2 * number : 2 * number + 2]
+        places = ((there + 0.5) * shrink - 0.5).reshape(_WORK, _WORK, 2)
         rgb = np.asarray(cv2.GaussianBlur(picture_of(reel[number]), (0, 0), 1.0), np.uint8)
         seen = sample(rgb, places, cv2.BORDER_REPLICATE).astype(np.float32)
         difference = np.clip(seen - own, -70, 70) * skin[..., None]
