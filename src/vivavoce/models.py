@@ -56,6 +56,13 @@ class Weight:
     """Where a folder is fetched from, when it is asked for by name."""
     parts: tuple[Part, ...] = ()
     """The files of a folder; ``file`` is then its name, ``bytes`` those of all."""
+    others: tuple[str, ...] = ()
+    """Other names that the operator's own file may have, the preferred ones first."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name that it may have in the operator's folder."""
+        return self.file, *self.others
 
     def lies_at(self, path: Path) -> bool:
         """Whether it is there, with all its parts."""
@@ -120,6 +127,27 @@ CATALOGUE: Mapping[str, Weight] = {
             "of whoever made it; 3D-Speaker's are Apache-2.0",
             "tells speakers apart (CAM++ for sherpa-onnx), a file of your own",
         ),
+        Weight(
+            "wav2lip",
+            "wav2lip.safetensors",
+            0,
+            None,
+            "research only; trained on LRS2",
+            "moves lips (Wav2Lip, 96 pixels), a file of your own",
+            others=(
+                *("wav2lip_gan.pth", "wav2lip.pth", "Wav2Lip-SD-GAN.pt", "Wav2Lip-SD-NOGAN.pt"),
+                *("wav2lip_gan.pt", "wav2lip.pt", "wav2lip.onnx"),
+            ),
+        ),
+        Weight(
+            "s3fd",
+            "s3fd.pth",
+            0,
+            None,
+            "of whoever made it; the usual one was trained on WIDER FACE, research only",
+            "finds faces as Wav2Lip's own program does (S3FD), a file of your own",
+            others=("s3fd-619a316812.pth", "s3fd.safetensors"),
+        ),
         *(
             Weight(
                 f"whisper-{w.size}",
@@ -182,15 +210,27 @@ class ModelStore:
         """Every weight of the catalogue and whether it is here (hashes are checked on use, not here)."""
         found = []
         for weight in self._catalogue.values():
-            own = self._folder / weight.file if self._folder else None
+            own = self.own(weight.name)
             cached = self._cache / weight.file
-            if own and weight.lies_at(own):
-                found.append(Held(weight, "folder", own))
+            if own:
+                found.append(Held(weight, "folder", own[0]))
             elif weight.lies_at(cached):
                 found.append(Held(weight, "cache", cached))
             else:
                 found.append(Held(weight, "missing", None))
         return found
+
+    @property
+    def folder(self) -> Path | None:
+        """The operator's own."""
+        return self._folder
+
+    def own(self, name: str) -> list[Path]:
+        """The operator's own files of a weight, unchecked, the preferred one first; none is fetched."""
+        weight = self.weight(name)
+        if self._folder is None:
+            return []
+        return [path for file in weight.names if weight.lies_at(path := self._folder / file)]
 
     def path(self, name: str, fetching: Fetching | None = None) -> Path:
         """The checked file of a weight, fetched now if it is not here yet.
@@ -220,7 +260,7 @@ class ModelStore:
         return self._here(weight) or self._fetch(weight, fetching)
 
     def _here(self, weight: Weight) -> Path | None:
-        if self._folder is not None and weight.lies_at(own := self._folder / weight.file):
+        for own in self.own(weight.name):
             self._check(weight, own)
             return own
         cached = self._cache / weight.file

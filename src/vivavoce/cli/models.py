@@ -31,7 +31,7 @@ def show() -> None:
     table = Table("Model", "What for", "Size", "Licence", Column("Where", overflow="fold"))
     for held in _store().entries():
         where = f"[dim]{escape(str(held.path))}[/]" if held.path else "[yellow]not here yet[/]"
-        size = f"{held.weight.bytes / 1e6:.1f} MB"
+        size = f"{held.weight.bytes / 1e6:.1f} MB" if held.weight.bytes else "your own"
         table.add_row(held.weight.name, held.weight.purpose, size, held.weight.licence, where)
     out.print(table)
 
@@ -44,7 +44,7 @@ def pull(
 ) -> None:
     """Fetch models now, so that nothing is fetched later. Recognisers are large, and fetched by name only."""
     store = _store()
-    for name in names or [held.weight.name for held in store.entries() if not held.weight.hub]:
+    for name in names or [held.weight.name for held in store.entries() if held.weight.sources]:
         with _fetching(name) as fetching:
             path = store.pull(name, fetching)
         out.print(f"{name}: {path}", highlight=False)

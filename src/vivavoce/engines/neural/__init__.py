@@ -1,0 +1,1 @@
+"""What engines on torch share: where they compute, and how their checkpoints are read."""
