@@ -3,15 +3,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import av
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from vivavoce.errors import UnsupportedMedia
 from vivavoce.media.container import BROKEN, opened
+from vivavoce.media.shown import Printer
 
 __all__ = ["Sample", "samples"]
 
@@ -66,7 +65,7 @@ def _keyframes(container: av.container.InputContainer, stream: av.VideoStream, u
 def _near(
     container: av.container.InputContainer, stream: av.VideoStream, times: Sequence[float], max_side: int
 ) -> Iterator[Sample]:
-    waiting = list(times)
+    waiting, printer = list(times), Printer()
     start: float | None = None
     for frame in container.decode(stream):
         now = frame.time or 0.0
@@ -79,8 +78,4 @@ def _near(
             waiting.pop(0)
         scale = max(1.0, max(frame.width, frame.height) / max_side)
         size = round(frame.width / scale), round(frame.height / scale)
-        image: npt.NDArray[Any] = frame.to_ndarray(format="rgb24")
-        if scale > 1:
-            image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
-        turns = round(frame.rotation / 90) % 4
-        yield Sample(np.ascontiguousarray(np.rot90(image, turns)), scale)
+        yield Sample(printer.print(frame, size[::-1] if round(frame.rotation / 90) % 2 else size), scale)

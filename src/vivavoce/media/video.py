@@ -20,6 +20,7 @@ from vivavoce.errors import InvalidInput, UnsupportedMedia, VivavoceError
 from vivavoce.media.container import BROKEN, opened
 from vivavoce.media.encoder import AAC_FRAME, SOUND_RATE, Encoder
 from vivavoce.media.remux import remux
+from vivavoce.media.shown import HDR, Printer, woven
 from vivavoce.nouns import Audio, Canvas, Frame
 from vivavoce.ports import Report
 
@@ -29,7 +30,6 @@ _FORMATS = "asf,avi,flv,matroska,mov,mpeg,mpegts,ogg,webm"
 _ALLOWED = "send MP4, MOV, WebM or MKV"
 _QUEUE = 8  # pictures between the renderer and the encoder
 _AHEAD = 0.5  # seconds
-_HDR = (16, 18)  # SMPTE ST 2084 and ARIB STD-B67, as libav numbers transfer functions
 _GRID_LIMIT = 0.4  # seconds; a coarser grid would cost more silence than it saves
 
 
@@ -319,11 +319,11 @@ def probe(path: Path) -> Probe:
 
 
 def oddities(path: Path) -> frozenset[Literal["hdr", "interlaced"]]:
-    """What makes a film look worse than it was filmed: its first picture tells. Raises as ``probe`` does."""
+    """What makes a film look other than it was filmed: its first picture tells. Raises as ``probe`` does."""
     with _pictures(path) as (container, stream):
         first = next(_decoded(container, stream), None)
         found: set[Literal["hdr", "interlaced"]] = set()
-        if stream.codec_context.color_trc in _HDR:
+        if stream.codec_context.color_trc in HDR:
             found.add("hdr")
         if first is not None and first.interlaced_frame:
             found.add("interlaced")
@@ -345,22 +345,20 @@ def sound_ahead(path: Path) -> float:
         return starts[0] - starts[1] if len(starts) == 2 else 0.0
 
 
-def read_frames(path: Path, since: float | None = None) -> Iterator[Frame]:
-    """The pictures of a film in order, upright, with their times; ends at the first place that cannot be read.
+def read_frames(path: Path, since: float | None = None, size: tuple[int, int] | None = None) -> Iterator[Frame]:
+    """The pictures of a film in order, upright, in SDR and without combs, with their times.
 
-    With ``since``, seconds, only those from then on, as far as the film can be entered there. Raises
-    ``UnsupportedMedia`` when it is no film, ``InvalidInput`` when it is empty, ``OSError`` when it is not there.
+    Ends at the first place that cannot be read. With ``since``, seconds, only those from then on, as far as the film
+    can be entered there. A film larger than ``size`` (width, height) is shrunk to it. Raises ``UnsupportedMedia`` when
+    it is no film, ``InvalidInput`` when it is empty, ``OSError`` when it is not there.
     """
+    printer = Printer()
     with _pictures(path) as (container, stream):
         if since is not None:
             _enter(container, since)
-        for frame in _decoded(container, stream):
-            if since is not None and (frame.time or 0.0) < since:
-                continue
-            image: npt.NDArray[Any] = frame.to_ndarray(format="rgb24")
-            if quarter_turns := round(frame.rotation / 90) % 4:
-                image = np.ascontiguousarray(np.rot90(image, quarter_turns))
-            yield Frame(image, frame.time or 0.0)
+        for frame in woven(_decoded(container, stream)):
+            if since is None or (frame.time or 0.0) >= since:
+                yield Frame(printer.print(frame, size), frame.time or 0.0)
 
 
 @contextmanager

@@ -279,7 +279,7 @@ class _Film:
             rgb = next(self._rest, None)
             if rgb is None:
                 return
-            if (rgb.shape[1], rgb.shape[0]) != self._plan.size:
+            if (rgb.shape[1], rgb.shape[0]) != self._plan.size:  # odd sides are made even
                 rgb = np.asarray(cv2.resize(rgb, self._plan.size, interpolation=cv2.INTER_AREA), np.uint8)
             self._held = [*self._held[1 - _WARM :], rgb]
             self._next += 1
@@ -289,7 +289,7 @@ class _Film:
         plan = self._plan
         # A picture that stands until the next one may have come some time before; half a second is kept in hand.
         since = plan.start + float(tick / plan.fps) - 0.5 if tick else None
-        self._rest = evenly(video.read_frames(self._source, since), plan.fps, plan.start, tick)
+        self._rest = evenly(video.read_frames(self._source, since, plan.size), plan.fps, plan.start, tick)
         self._held, self._next = [], tick
 
 

@@ -185,7 +185,7 @@ def _watch(
     held: list[Bytes] = []
 
     def pictures(writer: ReelWriter) -> Iterator[Bytes]:
-        for number, rgb in enumerate(islice(evenly(video.read_frames(source), fps), count)):
+        for number, rgb in enumerate(islice(evenly(video.read_frames(source, size=size), fps), count)):
             if (rgb.shape[1], rgb.shape[0]) != size:
                 rgb = np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
             writer.add(rgb)
