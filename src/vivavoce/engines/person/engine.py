@@ -3,7 +3,8 @@
 import json
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
 
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from vivavoce.engines.person import store
 from vivavoce.engines.person.choose import choose, missing
 from vivavoce.engines.person.drive import RANGE, drive
+from vivavoce.engines.person.inner import Inner
 from vivavoce.engines.person.library import Library
 from vivavoce.engines.person.mask import Layout
 from vivavoce.engines.person.mouths import mouths, sober
@@ -21,7 +23,7 @@ from vivavoce.engines.person.prepare import prepare
 from vivavoce.engines.person.rests import rests
 from vivavoce.engines.person.verdict import LEAST_SPEECH, LEAST_USABLE
 from vivavoce.engines.person.walk import Walk, stretch
-from vivavoce.errors import FaceRejected, InvalidInput
+from vivavoce.errors import EngineUnavailable, FaceRejected, InvalidInput
 from vivavoce.media.reel import Reel
 from vivavoce.models import ModelStore
 from vivavoce.nouns import Avatar, Canvas, FaceTraits, Frame, Lesson, Speech
@@ -38,6 +40,9 @@ _QUIET = 0.04
 """Mean opening of a base's own mouth up to which its own skin stays."""
 _TALKS = 0.05
 """Opening of a mouth that says something."""
+_PREPARED = 0.15
+"""Of a training with a refinement, what comes before it."""
+_TRAINED_WITH = ("torch", "onnx", "onnxscript")
 _SILENT, _PAUSE = 0.999, 0.2
 """How sure it must be that nobody speaks, and for how many seconds, for the lips at rest to be shown."""
 
@@ -54,6 +59,8 @@ class _Person:
     layout: Layout
     expressiveness: float | None
     """Their own; None where the engine's holds."""
+    inner: Inner | None = None
+    """Their refinement, where they have one."""
     painters: OrderedDict[Canvas, list[Painter]] = field(default_factory=OrderedDict)
 
     @classmethod
@@ -63,7 +70,8 @@ class _Person:
         quiet = float(library.opening[slice(*span)].mean()) < _QUIET
         told = json.loads((folder / "avatar.json").read_text(encoding="utf-8")).get("expressiveness")
         own = None if told is None else float(told)
-        return cls(library, span, rests(library, span), Layout.SKIN if quiet else Layout.FULL, own)
+        layout = Layout.SKIN if quiet else Layout.FULL
+        return cls(library, span, rests(library, span), layout, own, Inner.load(folder, library))
 
     def resting(self, bases: Ints) -> Ints:
         """Pictures with the lips at rest for these pictures of the base."""
@@ -110,24 +118,34 @@ class PersonFace:
         into: Path,
         *,
         work: Path,
-        epochs: int,  # noqa: ARG002  there is no network that would see the film again
+        epochs: int,
         options: Mapping[str, float | str],
         tell: Tell,
     ) -> Avatar:
         """The same as ``prepare``, going on where it was when ``work`` holds what an earlier call has done.
 
-        ``options``: ``expressiveness`` of this person, in place of the engine's. There is no refinement, so ``epochs``,
-        ``lr`` and ``batch`` are passed over, and ``quality`` ``best`` is refused.
+        ``options``: ``expressiveness`` of this person, in place of the engine's. With ``quality`` ``best`` a net for
+        the inside of the mouth is trained besides, which sees the film ``epochs`` times, with ``lr`` and ``batch``; it
+        is used only where it is better on pictures that taught it nothing. Raises ``EngineUnavailable`` without torch.
         """
-        if options.get("quality") == "best":
-            raise InvalidInput("The engine person has no refinement to train here; leave quality out, or say fast.")
+        best = options.get("quality") == "best"
+        if best:
+            _check_trainable()
         wide = _expressiveness(float(options.get("expressiveness", self._expressiveness)))
         work.mkdir(parents=True, exist_ok=True)
-        avatar = prepare(source, into, self._models, work=work, report=lambda done, stage: tell(Lesson(done, stage)))
+        share = _PREPARED if best else 1.0
+        avatar = prepare(
+            source, into, self._models, work=work, report=lambda done, stage: tell(Lesson(share * done, stage))
+        )
         _check_speech(store.load(into))
-        facts = into / "avatar.json"
-        told = json.loads(facts.read_text(encoding="utf-8")) | {"expressiveness": wide}
-        facts.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        store.write_about(into, store.about(into) | {"expressiveness": wide})
+        if best:
+            from vivavoce.engines.person.refine.refinement import refine
+
+            def tell_rest(lesson: Lesson) -> None:
+                tell(replace(lesson, fraction=share + (1 - share) * lesson.fraction))
+
+            refine(into, work, self._models, epochs=epochs, options=options, tell=tell_rest)
         return avatar
 
     def animate(
@@ -206,7 +224,7 @@ class PersonFace:
             idle = person.painters.get(_shape(canvas))
             if idle:
                 return idle.pop()
-        return Painter(person.library, canvas)
+        return Painter(person.library, canvas, person.inner)
 
     def _give_back(self, person: _Person, canvas: Canvas, painter: Painter) -> None:
         with self._lock:
@@ -216,6 +234,15 @@ class PersonFace:
             person.painters.move_to_end(_shape(canvas))
             while len(person.painters) > _PAINTERS:
                 person.painters.popitem(last=False)
+
+
+def _check_trainable() -> None:
+    """Raise where a refinement cannot be trained: before anything else is done."""
+    if lacking := [name for name in _TRAINED_WITH if find_spec(name) is None]:
+        raise EngineUnavailable(
+            f"quality=best needs {' and '.join(lacking)}; install it with pip install 'vivavoce[train]', "
+            "or leave quality out, which trains no network."
+        )
 
 
 def _expressiveness(value: float) -> float:

@@ -18,6 +18,7 @@ from vivavoce.engines.person.baselines import Uppers, mean_face, pasted
 from vivavoce.engines.person.choose import choose, missing
 from vivavoce.engines.person.curves import correlation, gaussian
 from vivavoce.engines.person.drive import by_windows
+from vivavoce.engines.person.inner import Inner, partners_of
 from vivavoce.engines.person.learn import restricted
 from vivavoce.engines.person.library import Library
 from vivavoce.engines.person.measures import Judge, Score
@@ -32,7 +33,7 @@ from vivavoce.face.locate import FaceLocator
 from vivavoce.media.reel import Reel
 from vivavoce.nouns import Canvas
 
-__all__ = ["ROWS", "Bench", "Pooled", "cross_validated", "held_out", "paint_with"]
+__all__ = ["OWN", "ROWS", "TRUE", "Bench", "Fold", "Pooled", "cross_validated", "held_out", "paint_with"]
 
 Bytes = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]
@@ -56,17 +57,14 @@ ROWS = (
     "another moment's sound",
 )
 """What is compared, in this order."""
+TRUE, OWN = ROWS[2], ROWS[4]
 
 
 class Bench:
     """A head that is judged: its film, its library, the nets. A context."""
 
     def __init__(self, folder: Path, library: Library, locator: FaceLocator) -> None:
-        if library.voice is None:
-            raise InvalidInput(
-                f"The head {folder.name!r} has learnt from no speech, so there is nothing to judge it by."
-            )
-        self.library, self.locator = library, locator
+        self.library, self.locator, self.name = library, locator, folder.name
         film = library.footage
         self.count = len(film.track.points)
         """Pictures that lie in the reels: only these can be judged."""
@@ -91,14 +89,15 @@ class Bench:
         return self._reel[number]
 
 
-def paint_with(bench: Bench) -> Paint:
-    """The engine's own painter, on the film's own size."""
+def paint_with(bench: Bench, refinement: bytes | None = None) -> Paint:
+    """The engine's own painter, on the film's own size; ``refinement`` is a net for the inside of the mouth, ONNX."""
     painters: dict[int, Painter] = {}
 
     def paint(library: Library, base: int, shape: F32, sources: Sequence[int], weights: Sequence[float]) -> Bytes:
         if id(library) not in painters:
             painters.clear()
-            painters[id(library)] = Painter(library, Canvas(*library.footage.size))
+            inner = None if refinement is None else Inner(refinement, partners_of(library))
+            painters[id(library)] = Painter(library, Canvas(*library.footage.size), inner)
         fading = tuple(zip((int(s) for s in sources[1:]), (float(w) for w in weights[1:]), strict=True))
         mouth = Mouth(int(sources[0]), (shape - library.slow[base]).astype(np.float32), fading)
         return painters[id(library)].paint(base, bench.planes(base), mouth)
@@ -107,11 +106,15 @@ def paint_with(bench: Bench) -> Paint:
 
 
 def held_out(bench: Bench, paint: Paint, show: Show = lambda *_: None, strip: Path | None = None) -> dict[str, Score]:
-    """Scores of ``ROWS`` on the last eleventh; ``strip`` is where a picture of truth above ours is written."""
+    """Scores of ``ROWS`` on the last eleventh; ``strip`` is where a picture of truth above ours is written.
+
+    Raises ``InvalidInput`` for a head that has learnt from no speech.
+    """
+    _check_voice(bench)
     test = folds(bench.count)[-1]
     known = np.zeros(len(bench.library), bool)
     known[: test[0]] = True
-    fold = _Fold.of(bench, test, known)
+    fold = Fold.of(bench, test, known)
     judge = fold.judge()
     scores = {}
     for number, name in enumerate(ROWS):
@@ -121,6 +124,11 @@ def held_out(bench: Bench, paint: Paint, show: Show = lambda *_: None, strip: Pa
         if strip is not None and name == "own sound":
             _write_strip(strip, fold, pictures)
     return scores
+
+
+def _check_voice(bench: Bench) -> None:
+    if bench.library.voice is None:
+        raise InvalidInput(f"The head {bench.name!r} has learnt from no speech, so there is nothing to judge it by.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +152,17 @@ class Pooled:
 def cross_validated(
     bench: Bench, paint: Paint, rows: Sequence[str] = ROWS, show: Show = lambda *_: None
 ) -> dict[str, Pooled]:
-    """Scores over eleven folds, each of which taught nothing, and eight pictures beside it neither."""
+    """Scores over eleven folds, each of which taught nothing, and eight pictures beside it neither.
+
+    Raises ``InvalidInput`` for a head that has learnt from no speech.
+    """
+    _check_voice(bench)
     parts = folds(bench.count)
     scores: dict[str, list[Score]] = {name: [] for name in rows}
     for number, test in enumerate(parts):
         known = np.ones(len(bench.library), bool)
         known[max(0, test[0] - GUARD) : test[-1] + 1 + GUARD] = False
-        fold = _Fold.of(bench, test, known)
+        fold = Fold.of(bench, test, known)
         judge = fold.judge()
         for name in rows:
             show((number + rows.index(name) / len(rows)) / len(parts), name)
@@ -179,7 +191,7 @@ def _pooled(scores: Sequence[Score], fps: float) -> Pooled:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fold:
+class Fold:
     """Pictures ``test`` of the film, and a library that does not know them."""
 
     bench: Bench
@@ -192,7 +204,8 @@ class _Fold:
     """The part of the pictures that is looked at."""
 
     @classmethod
-    def of(cls, bench: Bench, test: Ints, known: npt.NDArray[np.bool_]) -> "_Fold":
+    def of(cls, bench: Bench, test: Ints, known: npt.NDArray[np.bool_]) -> "Fold":
+        """Of the pictures ``test`` in a row; a library is learnt from the pictures ``known`` ``(n,)``."""
         true = restricted(bench.library, known)
         slow = true.slow.copy()
         slow[test] = _expressions(true, test)
@@ -210,6 +223,7 @@ class _Fold:
         return out
 
     def judge(self) -> Judge:
+        """Of what is painted in their place."""
         return Judge([self.shown(self.bench.picture(int(i))) for i in self.test], self.points, self.bench.locator)
 
     def shown(self, rgb: Bytes) -> Bytes:
@@ -277,7 +291,7 @@ def _expressions(library: Library, test: Ints) -> F32:
     return gaussian(guess.reshape(len(test), -1), _SLOW * float(library.footage.fps)).reshape(guess.shape)
 
 
-def _write_strip(path: Path, fold: _Fold, ours: Sequence[Bytes]) -> None:
+def _write_strip(path: Path, fold: Fold, ours: Sequence[Bytes]) -> None:
     """Ten moments: the truth above, ours below."""
     reach = round(0.75 * fold.library.footage.track.eye)
     columns = []

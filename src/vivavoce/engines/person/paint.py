@@ -5,7 +5,7 @@ beard, fading out around the face. On that lies the lower face, or the lips, of 
 the same shape and in the base's light. Where runs of pictures join, the neighbouring ones shine through softly.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from vivavoce.engines.person.colour import ring, spread
 from vivavoce.engines.person.crops import Crops
+from vivavoce.engines.person.inner import LIPS, Close, Inner, close_up
 from vivavoce.engines.person.library import Library
 from vivavoce.engines.person.mask import OUTLINE, Layout, mask
 from vivavoce.engines.person.warp import Box, Grain, carried, fields, window
@@ -45,6 +46,7 @@ CONTROLS = tuple(
 _USED = tuple(sorted({*CONTROLS, *OUTLINE}))
 _CONTROLS = [_USED.index(i) for i in CONTROLS]
 _OUTLINE = [_USED.index(i) for i in OUTLINE]
+_MOUTH = [_USED.index(i) for i in LIPS]
 _MARGIN = 0.25
 """Eye distances around the outlines of both lower faces in which the base's movement fades out."""
 _STILL = 0.3
@@ -78,11 +80,24 @@ def lower_share(library: Library) -> F32:
     return smoothstep(-0.1375, 0.075, height - height[2]).astype(np.float32)
 
 
+@dataclass(frozen=True, slots=True)
+class _Painted:
+    """A part of the canvas with another mouth."""
+
+    below: Bytes
+    """RGB; it may reach beyond the canvas."""
+    box: Box
+    close: Close | None
+    """Its mouth, where there is a picture to see it a second time by."""
+
+
 class Painter:
     """A person on a canvas. Not shared between threads."""
 
-    def __init__(self, library: Library, canvas: Canvas) -> None:
+    def __init__(self, library: Library, canvas: Canvas, inner: Inner | None = None) -> None:
+        """``inner`` goes over the inside of each mouth."""
         self.library = library
+        self._inner = inner
         self.screen = Screen(library.footage, canvas, enlargement=1.0)  # as it was filmed: sharp
         self._crops = Crops(library, self.screen.scale)
         self._grain = Grain.of(library.footage.track.eye * self.screen.scale)
@@ -95,21 +110,69 @@ class Painter:
     def paint(self, number: int, planes: Planes, mouth: Mouth, layout: Layout = Layout.FULL) -> Bytes:
         """RGB ``(height, width, 3)``: picture ``number`` of the film, whose ``planes`` are given, with this mouth."""
         frame = self.screen.show(planes)
+        partner = None if self._inner is None else self._inner.partner(mouth.unit)
+        done = self._painted(number, frame, mouth, layout, partner)
+        if done is None:
+            return frame
+        if self._inner is not None and done.close is not None:
+            self._inner.refine(done.below, done.close, float(self.library.footage.weight[number]))
+        inside = done.box.cut(self._whole)
+        assert inside is not None
+        frame[inside.within(self._whole)] = done.below[inside.within(done.box)]
+        return frame
+
+    def close_up(
+        self, number: int, planes: Planes, mouth: Mouth, partner: int, layout: Layout, margin: int
+    ) -> tuple[Close, Bytes, Bytes] | None:
+        """What a net learns from: the close-up of a mouth, how it is painted and how it was filmed; both seen close up.
+
+        ``partner`` is the picture that it is seen a second time by. None where the picture has no face.
+        """
+        frame = self.screen.show(planes)
+        done = self._painted(number, frame, mouth, layout, partner, margin)
+        if done is None or done.close is None:
+            return None
+        filmed = done.close.matrix.copy()
+        filmed[:, 2] -= filmed[:, :2] @ done.box.origin
+        return done.close, done.close.view(done.below), replace(done.close, matrix=filmed).view(frame)
+
+    def _painted(
+        self, number: int, frame: Bytes, mouth: Mouth, layout: Layout, partner: int | None, margin: int = 0
+    ) -> "_Painted | None":
+        """The part of the canvas that changes; None where nothing does."""
         weight = float(self.library.footage.weight[number])
         if weight <= 0 or self._grain.eye < _SMALLEST:
-            return frame
+            return None
         base, target = self._shapes(number, mouth.fast, weight)
         around = np.vstack([target[_OUTLINE], base[_OUTLINE]])
         box = Box.around(around, _MARGIN * self._grain.eye, self._grain)
-        inside = box.cut(self._whole)
-        if inside is None:
-            return frame
-        own, patches = self._fields(base[_CONTROLS], target[_CONTROLS], mouth, box)
+        if box.cut(self._whole) is None:
+            return None
+        sources = [mouth.unit, *(unit for unit, _ in mouth.fading), *([] if partner is None else [partner])]
+        own, patches = self._fields(base[_CONTROLS], target[_CONTROLS], sources, box)
         below = self._moved(frame, own, box, layout)
         cover = mask(dict(zip(OUTLINE, target[_OUTLINE], strict=True)), box, self._grain, layout)
-        self._lay(below, cover * np.float32(weight), patches, mouth, self._blur(number, mouth.unit))
-        frame[inside.within(self._whole)] = below[inside.within(box)]
-        return frame
+        fading = patches[: 1 + len(mouth.fading)]
+        self._lay(below, cover * np.float32(weight), fading, mouth, self._blur(number, mouth.unit))
+        close = None
+        if partner is not None:
+            close = self._close(number, target[_MOUTH] - box.origin, partner, patches[-1], box, margin)
+        return _Painted(below, box, close)
+
+    def _close(self, number: int, lips: Floats, partner: int, field: F32, box: Box, margin: int) -> Close:
+        """The close-up of a mouth whose lips lie at ``lips`` in the box."""
+        step = self._grain.step
+        reach = 0.5 * self._grain.eye
+        around = Box.around(lips, reach, self._grain).cut(Box(0, 0, *box.size))
+        assert around is not None
+        nodes = slice(around.y0 // step, around.y1 // step), slice(around.x0 // step, around.x1 // step)
+        there = carried(self._crops[partner].rgb, field[nodes] + around.origin, around.size, cv2.INTER_LINEAR)
+        head = self.library.head
+        eye = float(head.scale[number]) * self.screen.scale
+        near = close_up(there, lips - around.origin, head.rotation[number][:2, 0], eye, margin)
+        matrix = near.matrix.copy()
+        matrix[:, 2] -= matrix[:, :2] @ around.origin
+        return replace(near, matrix=matrix)
 
     def _shapes(self, number: int, fast: F32, weight: float) -> tuple[Floats, Floats]:
         """Where the landmarks lie in the base, and where they shall lie; pixels of the canvas."""
@@ -119,9 +182,8 @@ class Painter:
         own = self._points[number]
         return self.screen.to_canvas(own), self.screen.to_canvas(own + moved)
 
-    def _fields(self, base: Floats, target: Floats, mouth: Mouth, box: Box) -> tuple[F32, list[F32]]:
+    def _fields(self, base: Floats, target: Floats, sources: list[int], box: Box) -> tuple[F32, list[F32]]:
         """Displacements on the box's grid: to the base on the canvas, and from the box to each source's crop."""
-        sources = [mouth.unit, *(unit for unit, _ in mouth.fading)]
         points = self._points[sources][:, _CONTROLS]
         there = [self._crops[unit].place(p) for unit, p in zip(sources, points, strict=True)]
         moves = np.hstack([base - target, *(p - (target - box.origin) for p in there)])

@@ -1,0 +1,203 @@
+"""The inside of the mouth, gone over by the person's own small net: teeth and tongue that fit the lips around them.
+
+The net sees the painted mouth upright and in one size, a second picture of the same mouth, and where the lips lie. What
+it says is added between the lips and nowhere else. It is trained by ``refine`` and only there where it is better than
+the library alone; here it needs onnxruntime and no torch.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from vivavoce.engines.person.library import Library
+from vivavoce.engines.person.pose import low_of
+from vivavoce.errors import NotFound
+from vivavoce.face import mesh as m
+
+__all__ = ["APART", "CHANNELS", "FILE", "HEIGHT", "INSIDE", "LIPS", "WIDTH", "Close", "Inner", "close_up"]
+__all__ += ["partners_of", "stacked", "unlike"]
+
+Bytes = npt.NDArray[np.uint8]
+F32 = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.intp]
+
+FILE = "refine.onnx"
+WIDTH, HEIGHT = 96, 72
+CHANNELS = 8
+"""Of what the net sees: the painted mouth, the second picture of it, between the lips, within their outline."""
+INSIDE = 6
+"""Which of them says where something may change; those before it are colours."""
+_EYE = 128.0
+"""Pixels from eye to eye in a close-up: a mouth takes two thirds of its width."""
+_RINGS = ((m.INNER_UPPER, m.INNER_LOWER), (m.OUTER_UPPER, m.OUTER_LOWER))
+LIPS = tuple(sorted({i for ring in _RINGS for part in ring for i in part}))
+"""Landmarks that a close-up is made by."""
+_BEYOND = 7
+"""Pixels, of a close-up, across the round brush by which the inner lips are grown: their edge is repainted, too."""
+_SOFT = 1.5
+APART = 0.5
+"""Seconds by which two pictures of the film must differ to tell something of each other's mouths."""
+_PIXELS = 160.0
+_TURN = np.radians([8.0, 8.0, 16.0])
+_ROWS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """A mouth that the net is to go over."""
+
+    matrix: Floats
+    """``(2, 3)``: from pixels of the picture to pixels of the close-up."""
+    second: Bytes
+    """``(height, width, 3)``: another picture of the same mouth, carried to the same lips."""
+    inside: F32
+    """``(height, width)``, 0-1: between the lips and a little beyond: what may change."""
+    lips: F32
+    """The same within the lips' outline."""
+
+    def view(self, picture: Bytes) -> Bytes:
+        """``picture`` seen close up."""
+        return _seen(picture, self.matrix, self.second.shape[1::-1])
+
+    def stacked(self, view: Bytes) -> F32:
+        """``(CHANNELS, height, width)``, 0-1: what the net sees of the mouth that is painted as in ``view``."""
+        return stacked(view, self.second, self.inside, self.lips)
+
+
+def stacked(view: Bytes, second: Bytes, inside: F32, lips: F32) -> F32:
+    """``(CHANNELS, height, width)``, 0-1; the second picture in the light of the first."""
+    one, other = view.astype(np.float32), second.astype(np.float32)
+    around = (1 - inside) * lips
+    light = ((one - other) * around[..., None]).sum(axis=(0, 1)) / max(float(around.sum()), 1.0)
+    both = np.concatenate([one, other + light], axis=2).transpose(2, 0, 1) / np.float32(255)
+    return np.concatenate([both, inside[None], lips[None]]).astype(np.float32)
+
+
+def close_up(
+    second: Bytes, lips: npt.NDArray[np.floating], along: npt.NDArray[np.floating], eye: float, margin: int = 0
+) -> Close:
+    """The close-up of a mouth in a picture, where the landmarks ``LIPS`` lie at ``lips`` ``(k, 2)``.
+
+    ``second`` is another picture of the mouth at the same place, ``along`` ``(2,)`` the direction from eye to eye,
+    ``eye`` their distance in pixels. With ``margin`` it is larger by so many pixels on each side.
+    """
+    size = WIDTH + 2 * margin, HEIGHT + 2 * margin
+    x = np.asarray(along, np.float64) / max(float(np.hypot(*along)), 1e-9)
+    turn = np.array([x, [-x[1], x[0]]]) * (_EYE / max(eye, 1e-6))
+    low, high = (lips @ turn.T).min(axis=0), (lips @ turn.T).max(axis=0)
+    matrix = np.column_stack([turn, (np.array(size) - 1) / 2 - (low + high) / 2])
+    there = lips @ turn.T + matrix[:, 2]
+    inner, outer = (_filled(there, ring, size) for ring in _RINGS)
+    brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_BEYOND, _BEYOND))
+    inside = cv2.GaussianBlur(np.asarray(cv2.dilate(inner, brush), np.float32) / 255, (0, 0), _SOFT)
+    soft = cv2.GaussianBlur(outer.astype(np.float32) / 255, (0, 0), _SOFT)
+    return Close(matrix, _seen(second, matrix, size), np.asarray(inside, np.float32), np.asarray(soft, np.float32))
+
+
+def _filled(points: Floats, ring: tuple[tuple[int, ...], tuple[int, ...]], size: tuple[int, int]) -> Bytes:
+    upper, lower = ([LIPS.index(i) for i in part] for part in ring)
+    outline = np.vstack([points[upper], points[lower][::-1]])
+    mask = np.zeros(size[::-1], np.uint8)
+    cv2.fillPoly(mask, [np.round(outline * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    return mask
+
+
+def _seen(picture: Bytes, matrix: Floats, size: tuple[int, int]) -> Bytes:
+    scale = float(np.hypot(*matrix[0, :2]))
+    if scale < 0.6:  # a large face: what is finer than the close-up would alias
+        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.4 / scale), np.uint8)
+    seen = cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(seen, np.uint8)
+
+
+def partners_of(library: Library) -> Ints:
+    """``(n,)``: for each picture another one with a like mouth and pose, not from the same moment; -1 for none.
+
+    It is what a mouth is seen a second time by.
+    """
+    k = np.flatnonzero(library.usable)
+    out = np.full(len(library), -1, np.intp)
+    for first in range(0, len(k), _ROWS):
+        some = k[first : first + _ROWS]
+        cost = unlike(library, some, k)
+        best = cost.argmin(axis=1)
+        out[some] = np.where(np.isfinite(cost[range(len(some)), best]), k[best], -1)
+    return out
+
+
+def unlike(library: Library, some: Ints, others: Ints) -> F32:
+    """How unlike mouths and poses are, ``(len(some), len(others))``; infinite for pictures of the same moment."""
+    low = low_of(library.head.shape) * np.float32(_PIXELS)
+    turned = (library.head.angles / _TURN).astype(np.float32)
+    cost = 2 * _squares(low[some], low[others]) / low.shape[1] + 3 * _squares(turned[some], turned[others])
+    cost = cost + 8 * np.maximum(-library.skin[others] - 0.2, 0)
+    near = np.abs(some[:, None] - others) <= APART * float(library.footage.fps)
+    return np.asarray(np.where(near, np.inf, cost), np.float32)
+
+
+def _squares(a: F32, b: F32) -> F32:
+    return np.asarray(np.maximum((a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * a @ b.T, 0), np.float32)
+
+
+class Inner:
+    """A person's net, and which picture each mouth is seen a second time by. Threads may share it."""
+
+    def __init__(self, model: bytes, partners: Ints, threads: int = 1) -> None:
+        """``model`` is ONNX; raises ``ValueError`` when it is not, or when it is another net."""
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 4
+        try:
+            self._session: Any = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's errors have no class in common
+            raise ValueError("no ONNX model") from error
+        (seen,), (said,) = self._session.get_inputs(), self._session.get_outputs()
+        if list(seen.shape)[1:] != [CHANNELS, HEIGHT, WIDTH] or list(said.shape)[1:] != [3, HEIGHT, WIDTH]:
+            raise ValueError("another net")
+        self._name = seen.name
+        self._partners = partners
+
+    @classmethod
+    def load(cls, folder: Path, library: Library) -> "Inner | None":
+        """That of the avatar in ``folder``; None where it has none. Raises ``NotFound`` when it is damaged."""
+        path = folder / FILE
+        if not path.exists():
+            return None
+        try:
+            return cls(path.read_bytes(), partners_of(library))
+        except (OSError, ValueError) as error:
+            raise NotFound(f"The avatar {folder.name!r} is damaged; add its video again.") from error
+
+    def partner(self, unit: int) -> int | None:
+        """The picture by which the mouth of picture ``unit`` is seen a second time."""
+        found = int(self._partners[unit])
+        return found if found >= 0 else None
+
+    def refine(self, picture: Bytes, close: Close, weight: float = 1.0) -> None:
+        """Go over the mouth in ``picture`` ``(height, width, 3)``, in place; ``weight`` 0-1 is how much of it."""
+        said = self.residual(close.stacked(close.view(picture))) * (close.inside * np.float32(weight))[..., None]
+        back = cv2.invertAffineTransform(close.matrix)
+        corners = np.array([[0, 0, 1], [WIDTH, 0, 1], [0, HEIGHT, 1], [WIDTH, HEIGHT, 1]]) @ back.T
+        low = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)
+        high = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + 1, picture.shape[1::-1])
+        if (high <= low).any():
+            return
+        matrix = close.matrix.copy()
+        matrix[:, 2] += matrix[:, :2] @ low
+        size = int(high[0] - low[0]), int(high[1] - low[1])
+        more = cv2.warpAffine(said, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+        part = picture[low[1] : high[1], low[0] : high[0]]
+        part[:] = cv2.add(part, more, dtype=cv2.CV_8U)
+
+    def residual(self, stacked: F32) -> F32:
+        """``(HEIGHT, WIDTH, 3)``: grey levels to be added, wherever they may be."""
+        said = self._session.run(None, {self._name: stacked[None]})[0][0]
+        return np.ascontiguousarray(said.transpose(1, 2, 0)) * np.float32(255)
