@@ -37,6 +37,8 @@ class StudioConfig:
     models_dir: Path | None = None
     models_cache: Path | None = None
     offline: bool = False
+    face_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Constructor arguments of face engines beside those of all, by entry point."""
     voice_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     """Constructor arguments of voice engines, by entry point; there are keys in it, so it is never shown."""
     voice_fallback: bool = False

@@ -21,5 +21,10 @@ def engine_options(config: StudioConfig) -> dict[str, dict[str, Any]]:
             "voice.espeak": {"seconds_limit": config.voice_seconds},
             "face.photo": {**weights, "max_pixels": config.max_pixels},
             "face.person": weights,
+            "face.wav2lip": {
+                **weights,
+                "max_pixels": config.max_pixels,
+                **config.face_options.get("face.wav2lip", {}),
+            },
         }
     )

@@ -74,14 +74,16 @@ class Together:
 
     def _run(self, taken: Sequence[_Asked]) -> None:
         try:
-            joined: list[Any] = [np.concatenate(parts) for parts in zip(*(asked.inputs for asked in taken), strict=True)]
+            joined: list[Any] = [
+                np.concatenate(parts) for parts in zip(*(asked.inputs for asked in taken), strict=True)
+            ]
             self.calls += 1
             made = self._net(*joined)
             at = 0
             for asked in taken:
                 asked.made = made[at : at + len(asked.inputs[0])]
                 at += len(asked.inputs[0])
-        except BaseException as e:
+        except BaseException as e:  # noqa: BLE001  it belongs to whoever asked: each raises it in its own thread
             for asked in taken:
                 asked.failed = e
         finally:

@@ -142,7 +142,9 @@ def check(found: Mapping[str, tuple[int, ...]], file: str) -> None:
     other = [name for name in wanted if name in found and tuple(found[name]) != wanted[name]]
     if not missing and not other and _blocks(found) == len(FACE):
         return
-    raise EngineUnavailable(f"The checkpoint {file} is not the Wav2Lip of {SIDE} pixels: {_told(found, missing, other)}.")
+    raise EngineUnavailable(
+        f"The checkpoint {file} is not the Wav2Lip of {SIDE} pixels: {_told(found, missing, other)}."
+    )
 
 
 def _blocks(found: Mapping[str, tuple[int, ...]]) -> int:

@@ -18,13 +18,14 @@ from vivavoce.engines.photo.head import MOVES
 from vivavoce.engines.photo.renderer import Pose, Renderer
 from vivavoce.engines.photo.replay import Replay
 from vivavoce.engines.photo.rig import PARAMETERS
+from vivavoce.engines.photo.shoot import picture_of
 from vivavoce.engines.wav2lip.boxes import Box, face_box, published, whole
 from vivavoce.face.footage import Footage, quiet_span, swing
 from vivavoce.face.motion import Motion, motion
 from vivavoce.media.reel import Reel
 from vivavoce.nouns import Canvas
 
-__all__ = ["Base", "Shot", "open_base"]
+__all__ = ["Base", "Shot", "open_base", "pictured"]
 
 Bytes = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]
@@ -52,7 +53,10 @@ class Base(Protocol):
     """An avatar on a canvas. Not shared between threads."""
 
     def shots(self, n_frames: int, start: int | None, stress: F32, energy: F32) -> Generator[Shot]:
-        """Pictures from the film's frame ``start`` on; None for a loop of their own. See ``face.drive`` for the rest."""
+        """Pictures from the film's frame ``start`` on; None for a loop of their own.
+
+        ``stress`` and ``energy`` are ``face.drive``'s, ``(n_frames,)``.
+        """
 
 
 def open_base(folder: Path, name: str, canvas: Canvas, *, exact: bool) -> Base:
@@ -63,6 +67,16 @@ def open_base(folder: Path, name: str, canvas: Canvas, *, exact: bool) -> Base:
     if facts["kind"] == "video":
         return _Film(folder, bundle.load_footage(folder), canvas, shares, exact=exact)
     return _Still(fit(bundle.load(folder), canvas), canvas, sum(name.encode()), shares, exact=exact)
+
+
+def pictured(folder: Path) -> tuple[Bytes, F32]:
+    """A picture of a bundle that shows the face best, RGB, and its landmarks ``(468, 2)`` in pixels."""
+    if bundle.about(folder)["kind"] == "picture":
+        portrait = bundle.load(folder)
+        return portrait.rgb, portrait.mesh.points[:, :2]
+    footage = bundle.load_footage(folder)
+    with Reel(folder / footage.takes[0].name) as reel:
+        return picture_of(reel[footage.number]), footage.track.points[footage.number, :, :2]
 
 
 class _Still(Renderer):

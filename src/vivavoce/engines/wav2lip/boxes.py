@@ -35,7 +35,8 @@ def face_box(points: npt.NDArray[np.floating], shares: Sequence[float] = (0, 0, 
     outline = np.asarray(points, np.float64)[..., list(OVAL), :2]
     low, high = outline.min(axis=-2), outline.max(axis=-2)
     size = np.concatenate([high - low, high - low], axis=-1)
-    return np.concatenate([low, high], axis=-1) + np.asarray(shares, np.float64) * size
+    box: Boxes = np.concatenate([low, high], axis=-1) + np.asarray(shares, np.float64) * size
+    return box
 
 
 def differing(found: Sequence[float], outline: Boxes) -> tuple[float, float, float, float]:

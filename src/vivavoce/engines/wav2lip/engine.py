@@ -11,12 +11,13 @@ from threading import Lock
 import numpy as np
 import numpy.typing as npt
 
-from vivavoce.engines.neural.device import Precision, likely
+from vivavoce.engines.neural.device import Precision, has_torch, likely
 from vivavoce.engines.neural.together import Together
 from vivavoce.engines.photo import bundle
 from vivavoce.engines.photo.prepare import prepare
 from vivavoce.engines.photo.renew import renewed
-from vivavoce.engines.wav2lip.bases import Base, Shot, open_base
+from vivavoce.engines.wav2lip.bases import Base, Shot, open_base, pictured
+from vivavoce.engines.wav2lip.boxes import differing, face_box
 from vivavoce.engines.wav2lip.paint import lay, paste, seen
 from vivavoce.engines.wav2lip.weights import LICENCE, Net, Runtime, find, load
 from vivavoce.errors import InvalidInput
@@ -222,6 +223,18 @@ class Wav2LipFace:
             return self._net
 
     def _box(self, folder: Path) -> dict[str, object]:
+        """How the box of the user's S3FD differs from the outline's; nothing where there is no file of it."""
+        files = self._models.own("s3fd")
+        if not files or not has_torch():
+            return {}
+        from vivavoce.engines.wav2lip.s3fd import S3FD
+
+        rgb, points = pictured(folder)
+        outline = face_box(points)
+        middle = (outline[:2] + outline[2:]) / 2
+        for box in S3FD(files[0], self._device).boxes(rgb)[:, :4]:
+            if (box[:2] < middle).all() and (middle < box[2:]).all():
+                return {"s3fd": differing(box.tolist(), outline)}
         return {}
 
     def _check(self, canvas: Canvas) -> None:

@@ -120,7 +120,9 @@ class GraphNet:
                 f"The ONNX model {path.name} is another than Wav2Lip's: it takes {found}; write it with "
                 "`vivavoce models export wav2lip`."
             )
-        self.name = f"onnxruntime {onnxruntime.__version__} on {self._session.get_providers()[0].lower()[:-17]}, float32"
+        self.name = (
+            f"onnxruntime {onnxruntime.__version__} on {self._session.get_providers()[0].lower()[:-17]}, float32"
+        )
 
     def __call__(self, mel: F32, face: F32) -> F32:
         """``mel`` ``(n, 80, 16)``, ``face`` ``(n, 96, 96, 6)`` BGR 0-1; gives BGR ``(n, 96, 96, 3)``, 0-1."""

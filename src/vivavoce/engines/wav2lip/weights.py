@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -25,7 +24,6 @@ EXPORTED = "wav2lip.onnx"
 """Name of the network as ``vivavoce models export`` writes it."""
 
 _log = structlog.get_logger(__name__)
-_told = Lock()
 
 
 class Net(Protocol):
@@ -86,7 +84,9 @@ def _chosen(store: ModelStore, checkpoint: str) -> Path:
             )
         path = folder / checkpoint
     if not path.is_file():
-        raise EngineUnavailable(f"There is no checkpoint {path}; set VIVAVOCE_WAV2LIP__CHECKPOINT to one that is there.")
+        raise EngineUnavailable(
+            f"There is no checkpoint {path}; set VIVAVOCE_WAV2LIP__CHECKPOINT to one that is there."
+        )
     return path
 
 
@@ -121,6 +121,5 @@ def load(found: Found, *, device: str = "auto", precision: Precision = "auto", t
         from vivavoce.engines.wav2lip.net import TorchNet
 
         net = TorchNet(folded_file(found.path), where)
-    with _told:
-        _log.warning("weights are for research only", engine="wav2lip", licence=LICENCE, runtime=net.name)
+    _log.warning("weights are for research only", engine="wav2lip", licence=LICENCE, runtime=net.name)
     return net
