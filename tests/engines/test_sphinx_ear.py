@@ -13,7 +13,7 @@ from vivavoce.engines.ears.sphinx import SphinxEar
 from vivavoce.engines.espeak import EspeakVoice
 from vivavoce.errors import EngineUnavailable, InvalidInput
 from vivavoce.media.audio import decode, resample
-from vivavoce.nouns import Audio
+from vivavoce.nouns import Audio, Transcript
 from vivavoce.studio.speech import joined
 
 pytest.importorskip("pocketsphinx")
@@ -124,6 +124,23 @@ def test_threads_take_turns(ear: SphinxEar, voice: EspeakVoice) -> None:
     for thread in threads:
         thread.join()
     assert heard == {text: text for text in pieces}
+
+
+def test_free_speech_is_the_same_alone_and_beside_others(ear: SphinxEar, voice: EspeakVoice) -> None:
+    pieces = [say(voice, text) for text in SENTENCES[:3]]
+    alone = [next(ear.recognize([piece])) for piece in pieces]
+    together: dict[int, Transcript] = {}
+
+    def listen(number: int) -> None:
+        together[number] = next(ear.recognize([pieces[number]]))
+
+    threads = [threading.Thread(target=listen, args=(number,)) for number in range(len(pieces))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [together[number] for number in range(len(pieces))] == alone
+    assert all(transcript.segments for transcript in alone)
 
 
 def test_other_languages_are_refused_at_once(ear: SphinxEar) -> None:

@@ -20,7 +20,7 @@ class Manner:
     """Silence that ends an utterance; ``inf``: only ``commit`` does."""
     threshold: float = 0.5
     """Probability of speech, 0-1, from which somebody is taken to speak."""
-    final_seconds: float = 0.8
+    final_seconds: float = 0.6
     """What recognising a window may take. Where it takes longer, the window is cut, after words that are agreed on."""
     ahead_seconds: float = 4.0
     """Sound that may wait to be judged; ``feed`` waits when there is more."""

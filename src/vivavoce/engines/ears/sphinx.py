@@ -8,6 +8,7 @@ import importlib.util
 import math
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -32,13 +33,17 @@ _HISS = 5e-4
 """Level of that near silence: digital zeros are nothing that the model knows."""
 _LOOKAHEAD = 10
 """Frames of phonemes that the search looks ahead; the usual 5 got half more words wrong."""
+_BREADTH = {"maxhmmpf": 5000, "maxwpf": 20}
+"""States and words that free speech may try in a frame (usually 30,000 and any): twice as fast, as many words wrong."""
+_SEARCHES = 2
+"""Pieces of free speech that are searched at a time: a reading that nobody waits for any more holds up no other."""
 _SHIFT = 1024
 """Its scores are so many times smaller than logarithms (``SENSCR_SHIFT`` of 10 bits), to fit into integers."""
 _PHRASES, _SOUNDS = "phrases", "sounds"
 
 
 class SphinxEar:
-    """English, on the CPU. Any number of threads may use it; they take turns, piece by piece."""
+    """English, on the CPU. Any number of threads may use it; they take turns, piece by piece, two at a time."""
 
     def __init__(self) -> None:
         """Raises ``EngineUnavailable`` when the extra ``sphinx`` is not installed."""
@@ -47,7 +52,9 @@ class SphinxEar:
                 "The recogniser sphinx is not installed; run `pip install 'vivavoce[sphinx]'`, or use another one."
             )
         self._lock = threading.Lock()
-        self._free: Any = None
+        self._turns = threading.BoundedSemaphore(_SEARCHES)
+        self._free: list[Any] = []
+        self._loaded = threading.Event()
         self._closed: Any = None
         self._book: Phrasebook | None = None
 
@@ -73,12 +80,17 @@ class SphinxEar:
             raise InvalidInput("The recogniser sphinx understands English only; install another one for this language.")
         with self._lock:
             book = self._open_book(phrases) if phrases else None
+        if not phrases and not self._loaded.is_set():  # now, not when the first word was said
+            with self._searching():
+                self._loaded.set()
         return self._heard(pieces, book)
 
     def close(self) -> None:
         """Let go of the models."""
         with self._lock:
-            self._free = self._closed = self._book = None
+            self._free.clear()
+            self._loaded.clear()
+            self._closed = self._book = None
 
     def _heard(self, pieces: Sequence[Audio], book: Phrasebook | None) -> Iterator[Transcript]:
         for piece in pieces:
@@ -86,21 +98,36 @@ class SphinxEar:
                 raise ValueError(f"The recogniser sphinx wants {_RATE} samples a second, not {piece.rate}.")
             words: list[Word] = []
             if speaks(piece.samples):  # of noise, too, it would make words
-                with self._lock:
-                    words = self._chosen(piece, book) if book else self._written(piece)
+                words = self._chosen(piece, book) if book else self._written(piece)
             yield Transcript("en", piece.seconds, _segments(book.spelt(words) if book else words))
-
-    # ---- under the lock
 
     def _written(self, piece: Audio) -> list[Word]:
         """Free speech."""
-        if self._free is None:
-            self._free = _decoder(pl_window=_LOOKAHEAD)
-        _decode(self._free, _pcm(piece.samples))
-        return _words(self._free, piece.seconds, 0.0)
+        with self._searching() as decoder:
+            _decode(decoder, _pcm(piece.samples))
+            return _words(decoder, piece.seconds, 0.0)
+
+    @contextmanager
+    def _searching(self) -> Iterator[Any]:
+        """A decoder of free speech for as long as the block lasts; it takes a third of a second to load one."""
+        with self._turns:
+            try:
+                decoder = self._free.pop()
+            except IndexError:
+                decoder = _decoder(pl_window=_LOOKAHEAD, **_BREADTH)
+            try:
+                yield decoder
+            finally:
+                self._free.append(decoder)
 
     def _chosen(self, piece: Audio, book: Phrasebook) -> list[Word]:
         """One of the phrases, if it explains the sound about as well as any row of phonemes does."""
+        with self._lock:
+            return self._choose(piece, book)
+
+    # ---- under the lock
+
+    def _choose(self, piece: Audio, book: Phrasebook) -> list[Word]:
         decoder, sound = self._chooser(), _padded(piece)
         if self._book is not book:
             decoder.add_jsgf_string(_PHRASES, book.grammar)
