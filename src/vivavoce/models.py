@@ -148,6 +148,33 @@ CATALOGUE: Mapping[str, Weight] = {
             "finds faces as Wav2Lip's own program does (S3FD), a file of your own",
             others=("s3fd-619a316812.pth", "s3fd.safetensors"),
         ),
+        Weight(
+            "lpips-alex",
+            "lpips_alex.pth",
+            6_009,
+            "df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+            "BSD-2-Clause",
+            "weighs what AlexNet sees (LPIPS 0.1), for evaluations",
+            (WheelMember("lpips", "0.1.4", "lpips/weights/v0.1/alex.pth", bytes=53_763),),
+        ),
+        Weight(
+            "alexnet",
+            "alexnet-owt-7be5be79.pth",
+            0,
+            None,
+            "torchvision's, BSD-3-Clause; trained on ImageNet, research only",
+            "sees pictures for LPIPS (AlexNet), a file of your own",
+            others=("alexnet-owt-4df8aa71.pth", "alexnet.pth", "alexnet.safetensors"),
+        ),
+        Weight(
+            "syncnet",
+            "syncnet_v2.model",
+            0,
+            None,
+            "research only; trained on BBC programmes",
+            "judges whether lips and sound belong together (SyncNet 2), a file of your own",
+            others=("syncnet_v2.pth", "syncnet_v2.safetensors"),
+        ),
         *(
             Weight(
                 f"whisper-{w.size}",
