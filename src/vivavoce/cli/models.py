@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,6 +10,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from vivavoce.cli.console import bar, out, settings
+from vivavoce.errors import InvalidInput
 
 if TYPE_CHECKING:
     from vivavoce.models import Fetching, ModelStore
@@ -56,6 +58,28 @@ def path(name: Annotated[str, typer.Argument(help="A model of `vivavoce models l
     with _fetching(name) as fetching:
         found = _store().path(name, fetching)
     out.print(str(found), highlight=False)
+
+
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(help="wav2lip.")] = "wav2lip",
+    to: Annotated[
+        Path | None, typer.Option(help="File to write; wav2lip.onnx in the folder VIVAVOCE_MODELS__DIR when not given.")
+    ] = None,
+) -> None:
+    """Write a checkpoint of your own as an ONNX model, which runs without torch."""
+    from vivavoce.engines.wav2lip.weights import EXPORTED, LICENCE, find
+    from vivavoce.engines.wav2lip.weights import export as write
+
+    if name != "wav2lip":
+        raise InvalidInput(f"There is nothing to export of {name!r}; wav2lip can be.")
+    store = _store()
+    path = find(store, "torch", settings().wav2lip.checkpoint).path
+    if to is None and store.folder is None:
+        raise InvalidInput("Say where to with --to, or set VIVAVOCE_MODELS__DIR.")
+    target = to or Path(store.folder or ".") / EXPORTED
+    write(path, target)
+    out.print(f"{target}: {path.name} for onnxruntime; {LICENCE}", highlight=False)
 
 
 @contextmanager

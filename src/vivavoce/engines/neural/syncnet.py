@@ -2,8 +2,8 @@
 
 Five pictures of a face and 0.2 s of sound each become a vector; where both tell of the same moment the two are near.
 Over all moments and shifts of up to 15 pictures, the least mean distance is LSE-D (lower is better), and how far it
-lies below the median of the shifts is LSE-C, the confidence (higher is better). Published figures take faces as S3FD finds
-them; here they are cut by landmarks, so compare figures of this program with each other.
+lies below the median of the shifts is LSE-C, the confidence (higher is better). Published figures take faces as S3FD
+finds them; here they are cut by landmarks, so compare figures of this program with each other.
 """
 
 from collections.abc import Sequence

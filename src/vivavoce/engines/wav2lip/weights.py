@@ -14,7 +14,7 @@ from vivavoce.engines.wav2lip.architecture import Folded, check, folded
 from vivavoce.errors import EngineUnavailable
 from vivavoce.models import CATALOGUE, ModelStore
 
-__all__ = ["EXPORTED", "LICENCE", "Found", "Net", "Runtime", "find", "folded_file", "load"]
+__all__ = ["EXPORTED", "LICENCE", "Found", "Net", "Runtime", "export", "find", "folded_file", "load"]
 
 F32 = npt.NDArray[np.float32]
 
@@ -97,6 +97,16 @@ def folded_file(path: Path) -> Mapping[str, Folded]:
     held: dict[str, Any] = tensors(path, own=True)
     check({name: tuple(value.shape) for name, value in held.items()}, path.name)
     return folded({name: value.float().numpy() for name, value in held.items()})
+
+
+def export(path: Path, target: Path) -> None:
+    """Write the checkpoint at ``path`` as an ONNX model that runs without torch.
+
+    Raises ``EngineUnavailable`` when it is no such checkpoint, or when it cannot be written.
+    """
+    from vivavoce.engines.wav2lip.graph import write
+
+    write(folded_file(path), target)
 
 
 def load(found: Found, *, device: str = "auto", precision: Precision = "auto", threads: int = 0) -> Net:

@@ -34,7 +34,7 @@ def random_state(seed: int = 0) -> dict[str, Any]:
         else:
             numbers = rng.normal(0, 0.1, shape)
         state[name] = torch.from_numpy(np.asarray(numbers, np.float32))
-    state["output_block.1.weight"] *= 0.5
+    state["output_block.1.weight"] *= 0.2
     return state
 
 
