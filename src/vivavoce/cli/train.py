@@ -121,4 +121,24 @@ def _tell(made: dict[str, Any], *, as_json: bool) -> None:
         typer.secho(f"The engine {made['engine']} learns nobody: the avatar is prepared from the film.", err=True)
     if made["trained"]["ended"]:
         typer.secho("The time was over first; what was good by then is kept.", err=True)
+    if refinement := (made["quality"] or {}).get("refinement"):
+        _tell_refinement(refinement)
     out.print(f'The avatar {made["name"]} is ready: vivavoce speak "…" --avatar {made["name"]}', highlight=False)
+
+
+def _tell_refinement(told: dict[str, Any]) -> None:
+    """Whether the mouth is refined, and by how much it is better on pictures that were held back."""
+    for row, before in told["before"].items():
+        after = told["after"][row]
+        changes = (
+            f"between the lips {before['inner_psnr']:.2f} to {after['inner_psnr']:.2f} dB, "
+            f"mouth {before['mouth_psnr']:.2f} to {after['mouth_psnr']:.2f} dB, "
+            f"sharpness {before['sharpness']:.2f} to {after['sharpness']:.2f}, "
+            f"flicker {before['flicker'][0]:.2f} to {after['flicker'][0]:.2f}, "
+            f"opening r {before['opening_r']:.2f} to {after['opening_r']:.2f}"
+        )
+        typer.echo(f"{row}: {changes}.")
+    if told["used"]:
+        typer.echo("The mouth is refined.")
+    else:
+        typer.secho(f"The refinement is not used: {'; '.join(told['against'])}.", fg="yellow", err=True)

@@ -31,6 +31,10 @@ class Crop:
         """Pixels of the largest reel ``(…, 2)`` as pixels of the crop."""
         return np.asarray((points - self._corner + 0.5) * self._scales - 0.5, np.float32)
 
+    def placed_back(self, points: npt.NDArray[np.floating]) -> F32:
+        """The reverse: pixels of the crop as pixels of the largest reel."""
+        return np.asarray((points + 0.5) / self._scales - 0.5 + self._corner, np.float32)
+
     def coarse(self, cell: int) -> Bytes:
         """Means of its cells; those cut off at its right and lower edge are left away."""
         if self._coarse is None:

@@ -1,8 +1,9 @@
 """The inside of the mouth, gone over by the person's own small net: teeth and tongue that fit the lips around them.
 
-The net sees the painted mouth upright and in one size, a second picture of the same mouth, and where the lips lie. What
-it says is added between the lips and nowhere else. It is trained by ``refine`` and only there where it is better than
-the library alone; here it needs onnxruntime and no torch.
+A mouth is carried to new lips as a whole, but teeth belong to the skull and the jaw. The net sees the painted mouth
+upright and in one size, a second picture of it, where the lips lie, and how far the skull would have carried it
+elsewhere. It says how far what lies between the lips is to slide, and how much lighter or darker it is: never a pixel
+of its own, so it cannot blur. It is trained by ``refine``, and here needs onnxruntime and no torch.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,20 @@ from vivavoce.engines.person.pose import low_of
 from vivavoce.errors import NotFound
 from vivavoce.face import mesh as m
 
-__all__ = ["APART", "CHANNELS", "FILE", "HEIGHT", "INSIDE", "LIPS", "WIDTH", "Close", "Inner", "close_up"]
+__all__ = [
+    "APART",
+    "CHANNELS",
+    "FILE",
+    "HEIGHT",
+    "INSIDE",
+    "LIPS",
+    "REACH",
+    "SAID",
+    "WIDTH",
+    "Close",
+    "Inner",
+    "close_up",
+]
 __all__ += ["partners_of", "stacked", "unlike"]
 
 Bytes = npt.NDArray[np.uint8]
@@ -28,10 +42,15 @@ Ints = npt.NDArray[np.intp]
 
 FILE = "refine.onnx"
 WIDTH, HEIGHT = 96, 72
-CHANNELS = 8
-"""Of what the net sees: the painted mouth, the second picture of it, between the lips, within their outline."""
+CHANNELS = 10
+"""Of what the net sees: the painted mouth, the second picture of it, between the lips, within their outline, and how
+far the skull would have carried it elsewhere, across and down, in ``REACH``."""
 INSIDE = 6
 """Which of them says where something may change; those before it are colours."""
+SAID = 5
+"""Channels of what it says: from where, in pixels across and down, each pixel is taken, and the light added to it."""
+REACH = 8.0
+"""Pixels of a close-up by which anything slides at most, and as which slides are counted."""
 _EYE = 128.0
 """Pixels from eye to eye in a close-up: a mouth takes two thirds of its width."""
 _RINGS = ((m.INNER_UPPER, m.INNER_LOWER), (m.OUTER_UPPER, m.OUTER_LOWER))
@@ -59,6 +78,8 @@ class Close:
     """``(height, width)``, 0-1: between the lips and a little beyond: what may change."""
     lips: F32
     """The same within the lips' outline."""
+    slide: F32
+    """``(height, width, 2)``: pixels, across and down, by which the skull would have carried the mouth elsewhere."""
 
     def view(self, picture: Bytes) -> Bytes:
         """``picture`` seen close up."""
@@ -66,25 +87,32 @@ class Close:
 
     def stacked(self, view: Bytes) -> F32:
         """``(CHANNELS, height, width)``, 0-1: what the net sees of the mouth that is painted as in ``view``."""
-        return stacked(view, self.second, self.inside, self.lips)
+        return stacked(view, self.second, self.inside, self.lips, self.slide)
 
 
-def stacked(view: Bytes, second: Bytes, inside: F32, lips: F32) -> F32:
+def stacked(view: Bytes, second: Bytes, inside: F32, lips: F32, slide: F32) -> F32:
     """``(CHANNELS, height, width)``, 0-1; the second picture in the light of the first."""
     one, other = view.astype(np.float32), second.astype(np.float32)
     around = (1 - inside) * lips
     light = ((one - other) * around[..., None]).sum(axis=(0, 1)) / max(float(around.sum()), 1.0)
     both = np.concatenate([one, other + light], axis=2).transpose(2, 0, 1) / np.float32(255)
-    return np.concatenate([both, inside[None], lips[None]]).astype(np.float32)
+    slides = slide.transpose(2, 0, 1) / np.float32(REACH)
+    return np.concatenate([both, inside[None], lips[None], slides]).astype(np.float32)
 
 
 def close_up(
-    second: Bytes, lips: npt.NDArray[np.floating], along: npt.NDArray[np.floating], eye: float, margin: int = 0
+    second: Bytes,
+    slide: F32,
+    lips: npt.NDArray[np.floating],
+    along: npt.NDArray[np.floating],
+    eye: float,
+    margin: int = 0,
 ) -> Close:
     """The close-up of a mouth in a picture, where the landmarks ``LIPS`` lie at ``lips`` ``(k, 2)``.
 
-    ``second`` is another picture of the mouth at the same place, ``along`` ``(2,)`` the direction from eye to eye,
-    ``eye`` their distance in pixels. With ``margin`` it is larger by so many pixels on each side.
+    ``second`` ``(h, w, 3)`` is another picture of the mouth at the same place, ``slide`` ``(h, w, 2)`` how far its
+    pixels lie from where the skull would have carried them, ``along`` ``(2,)`` the direction from eye to eye, ``eye``
+    their distance in pixels. With ``margin`` it is larger by so many pixels on each side.
     """
     size = WIDTH + 2 * margin, HEIGHT + 2 * margin
     x = np.asarray(along, np.float64) / max(float(np.hypot(*along)), 1e-9)
@@ -96,7 +124,10 @@ def close_up(
     brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_BEYOND, _BEYOND))
     inside = cv2.GaussianBlur(np.asarray(cv2.dilate(inner, brush), np.float32) / 255, (0, 0), _SOFT)
     soft = cv2.GaussianBlur(outer.astype(np.float32) / 255, (0, 0), _SOFT)
-    return Close(matrix, _seen(second, matrix, size), np.asarray(inside, np.float32), np.asarray(soft, np.float32))
+    slid = cv2.warpAffine(slide, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    slid = np.clip(slid @ turn.T.astype(np.float32), -REACH, REACH)
+    seen = _seen(second, matrix, size)
+    return Close(matrix, seen, *(np.asarray(a, np.float32) for a in (inside, soft, slid)))
 
 
 def _filled(points: Floats, ring: tuple[tuple[int, ...], tuple[int, ...]], size: tuple[int, int]) -> Bytes:
@@ -160,7 +191,7 @@ class Inner:
         except Exception as error:  # onnxruntime's errors have no class in common
             raise ValueError("no ONNX model") from error
         (seen,), (said,) = self._session.get_inputs(), self._session.get_outputs()
-        if list(seen.shape)[1:] != [CHANNELS, HEIGHT, WIDTH] or list(said.shape)[1:] != [3, HEIGHT, WIDTH]:
+        if list(seen.shape)[1:] != [CHANNELS, HEIGHT, WIDTH] or list(said.shape)[1:] != [SAID, HEIGHT, WIDTH]:
             raise ValueError("another net")
         self._name = seen.name
         self._partners = partners
@@ -183,7 +214,7 @@ class Inner:
 
     def refine(self, picture: Bytes, close: Close, weight: float = 1.0) -> None:
         """Go over the mouth in ``picture`` ``(height, width, 3)``, in place; ``weight`` 0-1 is how much of it."""
-        said = self.residual(close.stacked(close.view(picture))) * (close.inside * np.float32(weight))[..., None]
+        said = self.said(close.stacked(close.view(picture)))
         back = cv2.invertAffineTransform(close.matrix)
         corners = np.array([[0, 0, 1], [WIDTH, 0, 1], [0, HEIGHT, 1], [WIDTH, HEIGHT, 1]]) @ back.T
         low = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)
@@ -193,11 +224,21 @@ class Inner:
         matrix = close.matrix.copy()
         matrix[:, 2] += matrix[:, :2] @ low
         size = int(high[0] - low[0]), int(high[1] - low[1])
-        more = cv2.warpAffine(said, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+        how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        inside, slides, light = (
+            np.asarray(cv2.warpAffine(a, matrix, size, flags=how), np.float32)
+            for a in (close.inside * np.float32(weight), said[..., :2], said[..., 2:])
+        )
         part = picture[low[1] : high[1], low[0] : high[0]]
-        part[:] = cv2.add(part, more, dtype=cv2.CV_8U)
+        across, down = np.meshgrid(np.arange(size[0], dtype=np.float32), np.arange(size[1], dtype=np.float32))
+        moved = slides @ back[:, :2].T.astype(np.float32)
+        taken = cv2.remap(
+            part, across + moved[..., 0], down + moved[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+        )
+        change = taken.astype(np.float32) + 255 * light - part
+        part[:] = cv2.add(part, change * inside[..., None], dtype=cv2.CV_8U)
 
-    def residual(self, stacked: F32) -> F32:
-        """``(HEIGHT, WIDTH, 3)``: grey levels to be added, wherever they may be."""
+    def said(self, stacked: F32) -> F32:
+        """``(HEIGHT, WIDTH, SAID)``: pixels of the close-up across and down, and light, 0-1."""
         said = self._session.run(None, {self._name: stacked[None]})[0][0]
-        return np.ascontiguousarray(said.transpose(1, 2, 0)) * np.float32(255)
+        return np.ascontiguousarray(said.transpose(1, 2, 0))

@@ -106,6 +106,7 @@ class Painter:
         self._points = library.points[:, used, :2]
         self._fast = library.fast[:, used]
         self._share = lower_share(library)[used]
+        self._depth = float(np.median(library.slow[library.usable][:, list(m.OUTER_UPPER), 2]))
 
     def paint(self, number: int, planes: Planes, mouth: Mouth, layout: Layout = Layout.FULL) -> Bytes:
         """RGB ``(height, width, 3)``: picture ``number`` of the film, whose ``planes`` are given, with this mouth."""
@@ -156,20 +157,27 @@ class Painter:
         self._lay(below, cover * np.float32(weight), fading, mouth, self._blur(number, mouth.unit))
         close = None
         if partner is not None:
-            close = self._close(number, target[_MOUTH] - box.origin, partner, patches[-1], box, margin)
+            lips = target[_MOUTH] - box.origin
+            close = self._close(number, (mouth.unit, partner), lips, (patches[0], patches[-1]), box, margin)
         return _Painted(below, box, close)
 
-    def _close(self, number: int, lips: Floats, partner: int, field: F32, box: Box, margin: int) -> Close:
-        """The close-up of a mouth whose lips lie at ``lips`` in the box."""
+    def _close(
+        self, number: int, sources: tuple[int, int], lips: Floats, fields_: tuple[F32, F32], box: Box, margin: int
+    ) -> Close:
+        """The close-up of a mouth whose lips lie at ``lips`` in the box; ``sources`` are its picture and its partner,
+        ``fields_`` what leads to them."""
         step = self._grain.step
         reach = 0.5 * self._grain.eye
         around = Box.around(lips, reach, self._grain).cut(Box(0, 0, *box.size))
         assert around is not None
         nodes = slice(around.y0 // step, around.y1 // step), slice(around.x0 // step, around.x1 // step)
-        there = carried(self._crops[partner].rgb, field[nodes] + around.origin, around.size, cv2.INTER_LINEAR)
+        own, other = (field[nodes] + around.origin for field in fields_)
+        there = carried(self._crops[sources[1]].rgb, other, around.size, cv2.INTER_LINEAR)
+        slide = self._slide(number, sources[0], own, Box(*(around.origin + box.origin).astype(int), 0, 0))
+        slide = np.asarray(cv2.resize(slide, around.size, interpolation=cv2.INTER_LINEAR), np.float32)
         head = self.library.head
         eye = float(head.scale[number]) * self.screen.scale
-        near = close_up(there, lips - around.origin, head.rotation[number][:2, 0], eye, margin)
+        near = close_up(there, slide, lips - around.origin, head.rotation[number][:2, 0], eye, margin)
         matrix = near.matrix.copy()
         matrix[:, 2] -= matrix[:, :2] @ around.origin
         return replace(near, matrix=matrix)
@@ -181,6 +189,27 @@ class Painter:
         moved = (change @ head.rotation[number].T * head.scale[number])[:, :2]
         own = self._points[number]
         return self.screen.to_canvas(own), self.screen.to_canvas(own + moved)
+
+    def _slide(self, number: int, unit: int, field: F32, at: Box) -> F32:
+        """How far the skull would have carried what ``field`` takes from picture ``unit``, from where it is shown.
+
+        ``(rows, columns, 2)``, pixels of the canvas; the grid's first cell lies at ``at``. A skull is no plane, but
+        what is seen of teeth nearly is one.
+        """
+        head, step = self.library.head, self._grain.step
+        rows, columns = field.shape[:2]
+        shown = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1) * step + (step - 1) / 2
+        there = self._crops[unit].placed_back(shown + field)
+        depth = self._depth
+        (to, to_far), (back, back_far) = (
+            (
+                head.scale[i] * head.rotation[i][:2, :2],
+                head.scale[i] * head.rotation[i][:2, 2] * depth + head.shift[i][:2],
+            )
+            for i in (number, unit)
+        )
+        rigid = (there - back_far) @ np.linalg.inv(back).T @ to.T + to_far
+        return np.asarray(self.screen.to_canvas(rigid) - (shown + at.origin), np.float32)
 
     def _fields(self, base: Floats, target: Floats, sources: list[int], box: Box) -> tuple[F32, list[F32]]:
         """Displacements on the box's grid: to the base on the canvas, and from the box to each source's crop."""

@@ -91,10 +91,12 @@ def judged(bench: Bench, model: bytes, show: Show = lambda _: None) -> Verdict:
 def objections(before: dict[str, Figures], after: dict[str, Figures]) -> tuple[str, ...]:
     """What speaks against a refinement, in words; empty when it is better and nothing is worse."""
     found = []
-    if after[TRUE].inner <= before[TRUE].inner:
-        found.append(f"the inside of the mouth is no nearer to the film ({after[TRUE].inner:.2f} dB)")
     for row, b in before.items():
         a = after[row]
+        if a.inner <= b.inner:
+            found.append(
+                f"the inside of the mouth is no nearer to the film with {row} ({b.inner:.2f} to {a.inner:.2f} dB)"
+            )
         if a.mouth <= b.mouth:
             found.append(f"the mouth is no nearer to the film with {row} ({b.mouth:.2f} to {a.mouth:.2f} dB)")
         if min(a.sharp, a.inner_sharp) < SHARPEST:

@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional
 
 from vivavoce.engines.person.inner import CHANNELS, HEIGHT, INSIDE, WIDTH
-from vivavoce.engines.person.refine.net import Critic, Refiner
+from vivavoce.engines.person.refine.net import Critic, Refiner, refined
 from vivavoce.engines.person.refine.pairs import MARGIN, Pairs
 
 __all__ = ["BATCH", "LR", "School"]
@@ -23,7 +23,7 @@ F32 = npt.NDArray[np.float32]
 LR, BATCH = 5e-4, 8
 _MOST = 200
 """Pairs of neighbouring pictures in an epoch."""
-_GRADIENT, _TEMPORAL, _TEXTURE, _CRITIC = 1.0, 0.5, 1.0, 0.03
+_GRADIENT, _TEXTURE, _TEMPORAL, _EVEN, _CRITIC = 0.5, 2.0, 0.5, 0.01, 0.01
 """Weights of the losses beside that of the pixels."""
 _ALONE = 5
 """Epochs before the critic has a say."""
@@ -107,11 +107,12 @@ class School:
 
     def _step(self, batch: _Batch) -> float:
         inside = batch.seen[:, INSIDE : INSIDE + 1]
-        painted, lips = batch.seen[:, :3], batch.seen[:, INSIDE + 1 :]
-        made = painted + self._net(batch.seen) * inside
-        loss = _likeness(made, batch.filmed, inside)
-        loss = loss + _TEMPORAL * _calm(made, batch.filmed, inside, batch.follows)
+        painted, lips = batch.seen[:, :3], batch.seen[:, INSIDE + 1 : INSIDE + 2]
+        said = self._net(batch.seen)
+        made = refined(batch.seen, said)
+        loss = _likeness(made, batch.filmed, inside) + _EVEN * _uneven(said[:, :2])
         loss = loss + _TEXTURE * _texture(made, batch.filmed, inside)
+        loss = loss + _TEMPORAL * _calm(made, batch.filmed, inside, batch.follows)
         told = float(loss.detach())
         if self.epoch >= _ALONE:
             filmed = painted + (batch.filmed - painted) * inside
@@ -149,9 +150,10 @@ class School:
         self.epoch, self._count = int(state["epoch"]), int(state["count"])
 
     def refined(self, seen: F32) -> F32:
-        """What the mean net says of ``(n, CHANNELS, h, w)``: ``(n, 3, h, w)``, 0-1, to be added."""
+        """What the mean net makes of ``(n, CHANNELS, h, w)``: mouths ``(n, 3, h, w)``, 0-1."""
         with torch.inference_mode():
-            return np.asarray(self.mean(self._tensor(seen)).cpu().numpy(), np.float32)
+            given = self._tensor(seen)
+            return np.asarray(refined(given, self.mean(given)).cpu().numpy(), np.float32)
 
     def exported(self) -> bytes:
         """The mean net as ONNX, for ``inner.Inner``."""
@@ -206,6 +208,11 @@ def _texture(made: torch.Tensor, filmed: torch.Tensor, inside: torch.Tensor) -> 
         return (functional.avg_pool2d(energy * inside, _AROUND, _AROUND // 2) / (where + 1e-3) + 1e-5).sqrt()
 
     return ((detail(made) - detail(filmed)).abs() * there).sum() / (there.sum() + 1e-6)
+
+
+def _uneven(slide: torch.Tensor) -> torch.Tensor:
+    """How much neighbours slide apart."""
+    return (slide[..., 1:] - slide[..., :-1]).abs().mean() + (slide[..., 1:, :] - slide[..., :-1, :]).abs().mean()
 
 
 def _mean(x: torch.Tensor, where: torch.Tensor) -> torch.Tensor:

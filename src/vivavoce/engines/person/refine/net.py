@@ -3,9 +3,13 @@
 import torch
 from torch import nn
 
-from vivavoce.engines.person.inner import CHANNELS
+from vivavoce.engines.person.inner import CHANNELS, INSIDE, REACH, SAID
 
-__all__ = ["Critic", "Refiner"]
+__all__ = ["Critic", "Refiner", "refined"]
+
+
+_LIGHT = 4
+"""Halved pixels along the side of what gets lighter or darker as one: finer, it would paint over teeth."""
 
 
 class _Block(nn.Module):
@@ -21,9 +25,10 @@ class _Block(nn.Module):
 
 
 class Refiner(nn.Module):
-    """A U-Net (Ronneberger et al. 2015) on pixels taken together by four: ``(n, CHANNELS, h, w)`` to ``(n, 3, h, w)``.
+    """A U-Net (Ronneberger et al. 2015) on pixels taken together by four.
 
-    Its last layer is 0 at first: then nothing is added to any mouth. 0.3 million weights.
+    ``(n, CHANNELS, h, w)`` to ``(n, SAID, h, w)``: how far each pixel slides, and the light that is added, 0-1.
+    Its last layer is 0 at first: then nothing slides, and no light is added. 0.3 million weights.
     """
 
     def __init__(self, widths: tuple[int, int, int] = (16, 48, 96)) -> None:
@@ -39,12 +44,12 @@ class Refiner(nn.Module):
         self.middle_again = _Block(b)
         self.higher = nn.Conv2d(b, a, 1)
         self.fine_again = _Block(a)
-        self.leave = nn.Conv2d(a, 12, 3, padding=1)
+        self.leave = nn.Conv2d(a, SAID, 3, padding=1)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """What is to be added, 0-1."""
+        """What is said of mouths."""
 
         def bent(y: torch.Tensor) -> torch.Tensor:
             return nn.functional.leaky_relu(y, 0.1)
@@ -57,7 +62,24 @@ class Refiner(nn.Module):
         coarse = self.coarse(bent(self.deeper(middle)))
         middle = self.middle_again(middle + doubled(self.rise(coarse)))
         fine = self.fine_again(fine + doubled(self.higher(middle)))
-        return nn.functional.pixel_shuffle(self.leave(bent(fine)), 2)
+        said = self.leave(bent(fine))
+        slide = REACH * torch.tanh(said[:, :2] / REACH)
+        light = nn.functional.avg_pool2d(said[:, 2:], _LIGHT)
+        return torch.cat([_enlarged(slide, 2.0), _enlarged(light, 2.0 * _LIGHT)], 1)
+
+
+def _enlarged(x: torch.Tensor, scale: float) -> torch.Tensor:
+    return nn.functional.interpolate(x, scale_factor=scale, mode="bilinear", align_corners=False)
+
+
+def refined(seen: torch.Tensor, said: torch.Tensor) -> torch.Tensor:
+    """The mouths ``(n, 3, h, w)`` that the net saw, as it wants them: as ``inner.Inner.refine`` makes them."""
+    height, width = seen.shape[2:]
+    ys, xs = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    at = torch.stack([xs, ys], -1).to(seen) + said[:, :2].permute(0, 2, 3, 1)
+    at = (2 * at + 1) / torch.tensor([width, height]).to(seen) - 1
+    taken = nn.functional.grid_sample(seen[:, :3], at, padding_mode="border", align_corners=False)
+    return seen[:, :3] + (taken + said[:, 2:] - seen[:, :3]) * seen[:, INSIDE : INSIDE + 1]
 
 
 class Critic(nn.Module):

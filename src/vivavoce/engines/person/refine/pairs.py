@@ -50,6 +50,8 @@ class Pairs:
     """``(n, v, h, w, 3)``."""
     second: Bytes
     """``(n, v, h, w, 3)``."""
+    slide: npt.NDArray[np.float16]
+    """``(n, v, h, w, 2)``."""
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -58,7 +60,8 @@ class Pairs:
         """What the net sees of a painting, and the filmed mouth, ``(3, h, w)``, 0-1."""
         inside, lips = (a[i].astype(np.float32) / 255 for a in (self.inside, self.lips))
         filmed = self.filmed[i].astype(np.float32).transpose(2, 0, 1) / 255
-        return stacked(self.painted[i, v], self.second[i, v], inside, lips), filmed
+        slide = self.slide[i, v].astype(np.float32)
+        return stacked(self.painted[i, v], self.second[i, v], inside, lips, slide), filmed
 
     def save(self, path: Path) -> None:
         """Write them down, whole or not at all."""
@@ -101,11 +104,11 @@ def make_pairs(
     rows = list(_rows(folder, library, which[which < len(library.footage.track.points)], show))
     if len(rows) < 2:
         raise ValueError("hardly any pictures")
-    numbers, filmed, inside, lips, painted, second = zip(*rows, strict=True)
-    return Pairs(np.array(numbers), *(np.stack(a) for a in (filmed, inside, lips, painted, second)))
+    numbers, *parts = zip(*rows, strict=True)
+    return Pairs(np.array(numbers), *(np.stack(part) for part in parts))
 
 
-_Row = tuple[int, Bytes, Bytes, Bytes, Bytes, Bytes]
+_Row = tuple[int, Bytes, Bytes, Bytes, Bytes, Bytes, npt.NDArray[np.float16]]
 
 
 def _rows(folder: Path, library: Library, which: Ints, show: Callable[[float], None]) -> Iterator[_Row]:
@@ -126,7 +129,9 @@ def _rows(folder: Path, library: Library, which: Ints, show: Callable[[float], N
                 continue
             close, _, truth = looks[0]
             inside, lips = (np.round(a * 255).astype(np.uint8) for a in (close.inside, close.lips))
-            yield i, truth, inside, lips, np.stack([p for _, p, _ in looks]), np.stack([c.second for c, _, _ in looks])
+            painted, second = np.stack([p for _, p, _ in looks]), np.stack([c.second for c, _, _ in looks])
+            slide = np.stack([c.slide for c, _, _ in looks]).astype(np.float16)
+            yield i, truth, inside, lips, painted, second, slide
 
 
 def _mouth(library: Library, i: int, near: Ints, rank: int, *, shines: bool) -> tuple[int, Mouth]:

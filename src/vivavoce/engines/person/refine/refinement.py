@@ -13,7 +13,7 @@ import torch
 
 from vivavoce.engines.person import store
 from vivavoce.engines.person.evaluate import Bench
-from vivavoce.engines.person.inner import FILE, INSIDE
+from vivavoce.engines.person.inner import FILE
 from vivavoce.engines.person.learn import restricted
 from vivavoce.engines.person.library import Library
 from vivavoce.engines.person.refine.judge import Verdict, judged
@@ -134,7 +134,7 @@ def _preview(school: School, pairs: Pairs) -> bytes:
     seen, filmed = (np.stack(a) for a in zip(*(pairs.seen(int(i), 0) for i in some), strict=True))
     inner = slice(MARGIN, -MARGIN)
     seen, filmed = (np.ascontiguousarray(a[:, :, inner, inner]) for a in (seen, filmed))
-    made = seen[:, :3] + school.refined(seen) * seen[:, INSIDE : INSIDE + 1]
+    made = school.refined(seen)
     rows = [np.concatenate(list(a.transpose(0, 2, 3, 1)), axis=1) for a in (filmed, seen[:, :3], made)]
     strip: npt.NDArray[np.uint8] = np.clip(np.concatenate(rows) * 255 + 0.5, 0, 255).astype(np.uint8)
     large = cv2.resize(strip, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
