@@ -42,6 +42,8 @@ Paint = Callable[[Library, int, F32, Sequence[int], Sequence[float]], Bytes]
 """``paint(library, base, shape, sources, weights)``: picture ``base`` with a face of the canonical ``shape``
 ``(468, 3)`` below the nose, taken from pictures ``sources``, the first of which gives the detail; RGB."""
 Show = Callable[[float, str], None]
+Also = Callable[[str, "Fold", Sequence[Bytes]], None]
+"""Told of each row's pictures, as much of them as is looked at."""
 
 _PIXELS = 160.0
 _TURN = np.radians([8.0, 8.0, 16.0])
@@ -105,7 +107,13 @@ def paint_with(bench: Bench, refinement: bytes | None = None) -> Paint:
     return paint
 
 
-def held_out(bench: Bench, paint: Paint, show: Show = lambda *_: None, strip: Path | None = None) -> dict[str, Score]:
+def held_out(
+    bench: Bench,
+    paint: Paint,
+    show: Show = lambda *_: None,
+    strip: Path | None = None,
+    also: Also = lambda *_: None,
+) -> dict[str, Score]:
     """Scores of ``ROWS`` on the last eleventh; ``strip`` is where a picture of truth above ours is written.
 
     Raises ``InvalidInput`` for a head that has learnt from no speech.
@@ -121,7 +129,8 @@ def held_out(bench: Bench, paint: Paint, show: Show = lambda *_: None, strip: Pa
         show(number / len(ROWS), name)
         pictures = list(fold.pictures(name, paint))
         scores[name] = judge.score(pictures)
-        if strip is not None and name == "own sound":
+        also(name, fold, pictures)
+        if strip is not None and name == OWN:
             _write_strip(strip, fold, pictures)
     return scores
 
