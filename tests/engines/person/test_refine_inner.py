@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -47,7 +48,7 @@ def net(red: float, *, down: float = 0.0, size: tuple[int, int] = (HEIGHT, WIDTH
         ("Mul", ["colours", "zero"], ["nothing"], {}),
         ("Add", ["nothing", "add"], ["said"], {}),
     ]
-    weights = {"first": np.arange(SAID), "zero": zero, "add": add}
+    weights: dict[str, npt.NDArray[Any]] = {"first": np.arange(SAID), "zero": zero, "add": add}
     return graph.model(nodes, weights, ("seen", (1, CHANNELS, *size)), ("said", (1, SAID, *size)))
 
 

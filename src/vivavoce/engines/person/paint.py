@@ -173,7 +173,7 @@ class Painter:
         nodes = slice(around.y0 // step, around.y1 // step), slice(around.x0 // step, around.x1 // step)
         own, other = (field[nodes] + around.origin for field in fields_)
         there = carried(self._crops[sources[1]].rgb, other, around.size, cv2.INTER_LINEAR)
-        slide = self._slide(number, sources[0], own, Box(*(around.origin + box.origin).astype(int), 0, 0))
+        slide = self._slide(number, sources[0], own, around.origin + box.origin)
         slide = np.asarray(cv2.resize(slide, around.size, interpolation=cv2.INTER_LINEAR), np.float32)
         head = self.library.head
         eye = float(head.scale[number]) * self.screen.scale
@@ -190,11 +190,11 @@ class Painter:
         own = self._points[number]
         return self.screen.to_canvas(own), self.screen.to_canvas(own + moved)
 
-    def _slide(self, number: int, unit: int, field: F32, at: Box) -> F32:
+    def _slide(self, number: int, unit: int, field: F32, at: F32) -> F32:
         """How far the skull would have carried what ``field`` takes from picture ``unit``, from where it is shown.
 
-        ``(rows, columns, 2)``, pixels of the canvas; the grid's first cell lies at ``at``. A skull is no plane, but
-        what is seen of teeth nearly is one.
+        ``(rows, columns, 2)``, pixels of the canvas; the grid's first cell begins at ``at`` ``(2,)``. A skull is no
+        plane, but what is seen of teeth nearly is one.
         """
         head, step = self.library.head, self._grain.step
         rows, columns = field.shape[:2]
@@ -209,7 +209,7 @@ class Painter:
             for i in (number, unit)
         )
         rigid = (there - back_far) @ np.linalg.inv(back).T @ to.T + to_far
-        return np.asarray(self.screen.to_canvas(rigid) - (shown + at.origin), np.float32)
+        return np.asarray(self.screen.to_canvas(rigid) - (shown + at), np.float32)
 
     def _fields(self, base: Floats, target: Floats, sources: list[int], box: Box) -> tuple[F32, list[F32]]:
         """Displacements on the box's grid: to the base on the canvas, and from the box to each source's crop."""
