@@ -10,7 +10,6 @@ import numpy.typing as npt
 import pytest
 
 from vivavoce.engines.neural import device
-from vivavoce.engines.neural.together import Together
 from vivavoce.engines.photo import bundle
 from vivavoce.engines.wav2lip import weights
 from vivavoce.engines.wav2lip.architecture import check, folded, layers, shapes
@@ -59,7 +58,7 @@ def engine(folder: Path, paints: Painter, *, exact: bool = False, sync_offset: i
     (folder / "wav2lip.onnx").touch()  # nothing is read before it is used
     made = Wav2LipFace(folder, exact=exact, sync_offset=sync_offset)
     net = Known(paints)
-    made._net = net, Together(net, net.largest)
+    made.use(net)
     return made, net
 
 
@@ -382,7 +381,7 @@ def test_the_offset_moves_what_is_heard(tmp_path: Path) -> None:
     for offset in (0, -1, 3):
         made, _ = engine(tmp_path, lambda face: face, exact=True, sync_offset=offset)
         net = Listening(lambda face: face)
-        made._net = net, Together(net, 8)
+        made.use(net)
         heard.clear()
         film(made, spoken(), Canvas(128, 128))
         rows.append(np.concatenate(heard))

@@ -12,7 +12,7 @@ __all__ = ["bench"]
 
 def bench(
     quick: Annotated[bool, typer.Option("--quick", help="Fewer repetitions.")] = False,
-    engine: Annotated[str, typer.Option(help="Face engine to measure.")] = "photo",
+    engine: Annotated[str, typer.Option(help="Face engine to measure; wav2lip has measurements of its own.")] = "photo",
     sound: Annotated[
         Path | None,
         typer.Option(
@@ -49,6 +49,11 @@ def bench(
 
             title, command = "Studio", "vivavoce bench --studio FOLDER"
             rows, more = measure_studio(studio, quick=quick, show=show)
+        elif engine == "wav2lip":
+            from vivavoce.bench.wav2lip import measure as measure_wav2lip
+
+            title, command = "Wav2Lip", "vivavoce bench --engine wav2lip"
+            rows, more = measure_wav2lip(quick=quick, show=show)
         else:
             from vivavoce.bench.suite import measure
 

@@ -145,6 +145,16 @@ class Wav2LipFace:
         finally:
             self._give_back(avatar, canvas, base)
 
+    @property
+    def runs_on(self) -> str:
+        """What runs the network, in words; it is loaded if need be."""
+        return self._loaded()[0].name
+
+    def use(self, net: Net) -> None:
+        """Ask this network from now on instead of the checkpoint's: for those who measure or compare."""
+        with self._loading:
+            self._net = net, Together(net, net.largest)
+
     def close(self) -> None:
         """Let go of the net's memory."""
         with self._loading:
