@@ -33,6 +33,13 @@ _MARGIN = 0.16
 """Eye distances kept around it: a spline looks beyond the edge of what it paints."""
 _GREATEST, _LEAST, _STEP = 94, 70, 3
 """Qualities of JPEG."""
+_AROUND = (
+    *(18, 200, 199, 83, 182, 201, 313, 406, 421, 164, 167, 393, 57, 43, 186, 287, 273, 410),
+    *(212, 92, 432, 322),
+)
+"""Chin, its sides, philtrum, corners of the mouth, jaws; see ``hidden.AREAS``."""
+_LIT = (205, 425, 36, 266, 50, 280)
+"""Cheeks and sides of the nose, which say how much light there is."""
 CUT = 0.45
 """Difference of two pictures' colours, 0-1, that no motion makes: the film was cut."""
 
@@ -69,6 +76,19 @@ class View:
         ring = np.round(np.vstack([upper, lower[::-1]]) * 16).astype(np.int32)
         cv2.fillPoly(mask, [ring], 1, cv2.LINE_8, 4)
         return np.asarray(mask > 0)
+
+    def flesh(self) -> F32:
+        """Colours of 18 places on the lips and 22 around them, ``(40, 3)``: logs of red and blue over green, and green.
+
+        Those of cheeks and nose are taken off, so light counts out.
+        """
+        p = self.points
+        upper = (p[list(m.OUTER_UPPER[1:-1])] + p[list(m.INNER_UPPER[1:-1])]) / 2
+        lower = (p[list(m.OUTER_LOWER[1:-1])] + p[list(m.INNER_LOWER[1:-1])]) / 2
+        at = np.round(np.vstack([upper, lower, p[list(_AROUND)], p[list(_LIT)]])).astype(int).clip(0, _SIDE - 1)
+        logs = np.log(cv2.blur(self.rgb, (9, 9))[at[:, 1], at[:, 0]].astype(np.float32) + 12)
+        seen = np.stack([logs[:, 0] - logs[:, 1], logs[:, 2] - logs[:, 1], logs[:, 1]], axis=1)
+        return np.asarray(seen[: -len(_LIT)] - np.median(seen[-len(_LIT) :], axis=0), np.float32)
 
     def sharpness(self) -> tuple[float, float]:
         """Log energy of the fine detail of the skin around the mouth, and of the mouth itself; light counts out."""

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -15,10 +15,11 @@ import numpy.typing as npt
 
 from vivavoce.engines.person import store
 from vivavoce.engines.person.bases import base_stretches
+from vivavoce.engines.person.hidden import hidden
 from vivavoce.engines.person.learn import Sight, learned
 from vivavoce.engines.person.library import VERSION, Library
 from vivavoce.engines.person.look import CUT
-from vivavoce.engines.person.verdict import LEAST_MOVED, LEAST_SPEECH, LEAST_USABLE, verdict
+from vivavoce.engines.person.verdict import LEAST_MOVED, LEAST_SPEECH, LEAST_USABLE, Found, verdict
 from vivavoce.engines.person.voice import windows_of
 from vivavoce.engines.person.watch import BLOCK, Plan, Rows, reel_parts, watch
 from vivavoce.engines.photo.shoot import develop, picture_of, rate_of, takes_of
@@ -93,9 +94,11 @@ def prepare(
         folder = _work_of(source, plan, work)
         rows = watch(source, folder, plan, models, lambda x: report(0.03 + 0.82 * x, "track"))
         _check(rows, plan)
+        covered = hidden(rows.flesh, rows.points, rows.confidence > 0, rows.changed > CUT)
+        rows = replace(rows, confidence=np.where(covered, np.float32(0), rows.confidence))
         report(0.85, "library")
         footage = _footage(rows, plan, folder, into, lambda x: report(0.85 + 0.08 * x, "library"))
-        library = _library(rows, plan, footage, sound, video.oddities(source))
+        library = _library(rows, plan, footage, sound, Found(float(covered.mean()), video.oddities(source)))
     report(0.97, "library")
     _save(library, into, source, examined)
     report(1.0, "library")
@@ -279,7 +282,7 @@ def _tracked(rows: Rows, which: npt.NDArray[np.bool_]) -> Track:
         raise FaceRejected("The first minute of the video shows no face; let it begin with the person.") from error
 
 
-def _library(rows: Rows, plan: Plan, footage: Footage, sound: _Sound | None, oddities: Collection[str]) -> Library:
+def _library(rows: Rows, plan: Plan, footage: Footage, sound: _Sound | None, found: Found) -> Library:
     whole = _tracked(rows, np.ones(len(rows.ticks), bool))
     breaks = (rows.changed > CUT) | (np.diff(rows.ticks, prepend=rows.ticks[0] - 1) != 1)
     breaks |= np.diff(whole.seen.astype(int), prepend=int(whole.seen[0])) != 0
@@ -292,7 +295,7 @@ def _library(rows: Rows, plan: Plan, footage: Footage, sound: _Sound | None, odd
         skin=rows.skin,
         lips=rows.lips,
         windows=windows_of(sound.audio, times + sound.ahead) if sound else None,
-        crops=rows.crops,
+        crops=tuple(crop if there else b"" for crop, there in zip(rows.crops, whole.seen.tolist(), strict=True)),
         corners=rows.corners.astype(np.intp),
     )
     speech = sound.seconds if sound else 0.0
@@ -304,8 +307,8 @@ def _library(rows: Rows, plan: Plan, footage: Footage, sound: _Sound | None, odd
         ) from error
     if library.usable.sum() < LEAST_USABLE:
         raise FaceRejected(
-            f"Only {library.usable.sum()} pictures of the video are sharp enough, {LEAST_USABLE} are needed; put more "
-            "light on the face."
+            f"Only {library.usable.sum()} pictures of the video are sharp and show the whole mouth, {LEAST_USABLE} are "
+            "needed; put more light on the face, and keep hands and microphone away from it."
         )
     low, high = np.percentile(library.features[library.usable, 0], [6, 96])
     if high - low < LEAST_MOVED:
@@ -316,4 +319,4 @@ def _library(rows: Rows, plan: Plan, footage: Footage, sound: _Sound | None, odd
     if speech < LEAST_SPEECH:
         library = replace(library, voice=None)
     library = replace(library, stretches=base_stretches(library))
-    return replace(library, report=verdict(library, speech, len(times) / float(plan.fps), oddities))
+    return replace(library, report=verdict(library, speech, len(times) / float(plan.fps), found))

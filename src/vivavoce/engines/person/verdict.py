@@ -1,6 +1,7 @@
 """What a person's film is worth, in numbers and in sentences: what would make the head speak better."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,14 +22,24 @@ LEAST_MOVED = 0.015
 _GOOD_SPEECH = 60.0
 _ROUND = (0.15, 0.01)
 """Share of the fast width's range, and eye distances of protrusion, of a rounded mouth."""
-_BLURRED, _LOST, _CLOSURES, _ROUNDED, _TURNED = 0.2, 0.05, 20, 10, 20.0
+_BLURRED, _LOST, _HIDDEN, _CLOSURES, _ROUNDED, _TURNED = 0.2, 0.05, 0.01, 20, 10, 20.0
 
 
-def verdict(library: Library, speech: float, watched: float, oddities: Collection[str] = frozenset()) -> dict[str, Any]:
-    """The report, of built-in types only: ``speech`` and ``watched`` are seconds of speech and of film.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a library does not tell of its film."""
 
-    ``oddities`` are those of ``media.video``.
-    """
+    hidden: float = 0.0
+    """Share of the pictures in which something is before the mouth; to the library no face is seen there."""
+    oddities: Collection[str] = frozenset()
+    """Those of ``media.video``."""
+
+
+_NOTHING = Found()
+
+
+def verdict(library: Library, speech: float, watched: float, found: Found = _NOTHING) -> dict[str, Any]:
+    """The report, of built-in types only: ``speech`` and ``watched`` are seconds of speech and of film."""
     seen = library.seen
     degrees = np.degrees(library.head.angles[seen])
     ranges = {
@@ -42,7 +53,8 @@ def verdict(library: Library, speech: float, watched: float, oddities: Collectio
         "speech_seconds": round(speech, 2),
         "frames": len(library),
         "usable_frames": int(usable.sum()),
-        "lost_share": round(float(1 - seen.mean()), 3),
+        "lost_share": round(float(1 - seen.mean() - found.hidden), 3),
+        "hidden_share": round(found.hidden, 3),
         "blurred_share": round(float((library.skin[seen] < BLURRED).mean()), 3),
         "pose_degrees": ranges,
         "closed_frames": closures,
@@ -51,7 +63,7 @@ def verdict(library: Library, speech: float, watched: float, oddities: Collectio
         "own_voice": None if library.voice is None else round(library.voice.sure, 3),
         "base_seconds": [round((last - first) / float(library.footage.fps), 2) for first, last in library.stretches],
     }
-    return {**facts, "advice": _advice(facts, oddities)}
+    return {**facts, "advice": _advice(facts, found.oddities)}
 
 
 def _rounded(library: Library) -> int:
@@ -83,8 +95,12 @@ def _advice(facts: dict[str, Any], oddities: Collection[str]) -> list[str]:
         )
     if facts["lost_share"] > _LOST:
         said.append(
-            f"No face is seen in {facts['lost_share']:.0%} of the pictures; look towards the camera all the time, and "
-            "keep hands away from the face."
+            f"No face is seen in {facts['lost_share']:.0%} of the pictures; look towards the camera all the time."
+        )
+    if facts["hidden_share"] > _HIDDEN:
+        said.append(
+            f"Something is before the mouth in {facts['hidden_share']:.0%} of the pictures, which are not used; keep "
+            "hands, cups and the microphone away from the face."
         )
     yaw = facts["pose_degrees"]["yaw"]
     if yaw[1] - yaw[0] > 2 * _TURNED:
@@ -96,7 +112,7 @@ def _advice(facts: dict[str, Any], oddities: Collection[str]) -> list[str]:
     if facts["cuts"]:
         said.append(f"The video is cut {facts['cuts']} times; one piece without cuts moves more naturally.")
     if "hdr" in oddities:
-        said.append("The video is HDR, so its colours come out pale; film without HDR.")
+        said.append("The video is HDR and was toned down; film without HDR if its colours should stay as they are.")
     if "interlaced" in oddities:
-        said.append("The video is interlaced, so moving lips have combs; film in progressive mode, p instead of i.")
+        said.append("The video is interlaced, so moving lips are less sharp; film in progressive mode, p instead of i.")
     return said

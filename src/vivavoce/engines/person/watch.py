@@ -89,6 +89,8 @@ class Rows:
     """``(n,)``: log sharpness of the skin."""
     lips: F32
     """``(n,)``: log sharpness of the lips."""
+    flesh: F32
+    """``(n, 40, 3)``: ``View.flesh``."""
     corners: npt.NDArray[np.int64]
     """``(n, 2)``."""
     lengths: npt.NDArray[np.int64]
@@ -337,6 +339,7 @@ class _Gathered:
         self.ticks: list[int] = []
         self._points: list[F32] = []
         self._numbers: list[tuple[float, ...]] = []
+        self._flesh: list[F32] = []
         self._corners: list[tuple[int, int]] = []
         self._crops: list[bytes] = []
         self._budget, self._quality = budget, 92
@@ -360,6 +363,7 @@ class _Gathered:
         if mesh is None or box is None:
             self._points.append(np.zeros((468, 3), np.float32))
             self._numbers.append((0.0, 0.0, *self._differs, 0.0, 0.0, 0.0))
+            self._flesh.append(np.zeros((40, 3), np.float32))
             self._corners.append((0, 0))
             self._crops.append(b"")
             return
@@ -369,6 +373,7 @@ class _Gathered:
         measured = seen.opening(), *seen.sharpness()
         self._points.append(mesh.points)
         self._numbers.append((mesh.confidence, sharpness(rgb, mesh), *self._differs, *measured))
+        self._flesh.append(seen.flesh())
         self._corners.append((x0, y0))
         self._crops.append(crop)
 
@@ -385,6 +390,7 @@ class _Gathered:
             opening=opening,
             skin=skin,
             lips=lips,
+            flesh=np.array(self._flesh, np.float32).reshape(-1, 40, 3),
             corners=np.array(self._corners, np.int64).reshape(-1, 2),
             lengths=np.array([len(crop) for crop in self._crops], np.int64),
             pack=np.frombuffer(b"".join(self._crops), np.uint8),
