@@ -62,8 +62,8 @@ def _panel(panel: Panel, top: int, fps: float, span: tuple[float, float], unit: 
     seconds = (count - 1) / fps
     step = next((s for s in _STEPS if seconds / s <= _TICKS), _STEPS[-1])
     made = [f'<text x="{_LEFT}" y="{top + 20}" fill="{_INK}" font-weight="bold">{escape(panel.title)}</text>']
-    for words, colour, x in (("filmed", _TRUTH, _WIDTH - 150), ("painted", _OURS, _WIDTH - 80)):
-        made.append(f'<text x="{x}" y="{top + 20}" fill="{colour}">{words}</text>')
+    for words, colour, left in (("filmed", _TRUTH, _WIDTH - 150), ("painted", _OURS, _WIDTH - 80)):
+        made.append(f'<text x="{left}" y="{top + 20}" fill="{colour}">{words}</text>')
     for value in (low, (low + high) / 2, high):
         y = up(value)
         made.append(f'<line x1="{_LEFT}" y1="{y:.1f}" x2="{_WIDTH - _RIGHT}" y2="{y:.1f}" stroke="{_FAINT}"/>')

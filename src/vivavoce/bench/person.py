@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vivavoce.bench import curves
+from vivavoce.bench.perceptual import Perceptual
 from vivavoce.bench.suite import Measured
 from vivavoce.engines.person import store
 from vivavoce.engines.person.evaluate import ROWS, Bench, Paint, Pooled, cross_validated, held_out, paint_with
@@ -28,27 +30,40 @@ def measure(
     *,
     quick: bool = False,
     strip: Path | None = None,
+    plot: Path | None = None,
     show: Show = lambda *_: None,
 ) -> tuple[list[Measured], str]:
     """Everything about the head in ``folder``, and the tables that belong to it, in Markdown.
 
     ``quick`` leaves out cross-validation, which takes ten times as long. ``strip`` is where a picture of truth above
-    ours is written. All rows are of the library alone: a refinement has seen most of the pictures that are held out here,
-    so what is told of it is what was measured after its training. Raises ``NotFound`` when there is no such head, ``InvalidInput`` when it learnt from no speech.
+    ours is written, ``plot`` where the curves of the lips' gap are, as SVG. All rows are of the library alone: a
+    refinement has seen most of the pictures that are held out here, so what is told of it is what was measured after
+    its training. Raises ``NotFound`` when there is no such head, ``InvalidInput`` when it learnt from no speech.
     """
     with Bench(folder, store.load(folder), FaceLocator(models)) as bench:
-        clock = _Clock(paint_with(bench))
-        held = held_out(bench, clock.paint, lambda x, words: show(0.1 * x if not quick else x, words), strip)
+        clock, seen = _Clock(paint_with(bench)), Perceptual(models, folder)
+        part = 1.0 if quick else 0.1
+        held = held_out(bench, clock.paint, lambda x, words: show(part * x, words), strip, seen.add)
         text = "### Held out: the last eleventh\n\n" + table(held)
+        if scores := seen.table():
+            text += f"\n\n### As networks see it\n\n{scores}"
+        panels = [_panel("own sound, the last eleventh", held[_OWN]), _panel("true lips", held[_THREE])]
         rows = [*_held_rows(held), clock.row()]
         if not quick:
             kept = [_NEAREST, _THREE, _OWN, _OTHER]
             pooled = cross_validated(bench, clock.paint, kept, lambda x, words: show(0.1 + 0.9 * x, words))
             rows += _pooled_rows(pooled)
             text += "\n\n### Eleven folds\n\n" + pooled_table(pooled)
-        if told := bench.library.report.get("refinement"):
-            text += "\n\n### Refinement\n\n" + refinement_table(told)
+            panels += [_panel(f"own sound, part {i}", fold) for i, fold in enumerate(pooled[_OWN].folds, 1)]
+        if refined := bench.library.report.get("refinement"):
+            text += "\n\n### Refinement\n\n" + refinement_table(refined)
+        if plot is not None:
+            curves.write(plot, panels, float(bench.library.footage.fps), unit="E")
     return rows, text
+
+
+def _panel(title: str, score: Score) -> curves.Panel:
+    return curves.Panel(f"{title}: gap of the lips, eye distances; r {score.opening:.2f}", score.truth, score.gap)
 
 
 class _Clock:

@@ -18,6 +18,7 @@ def evaluate(
     name: Annotated[str, typer.Argument(help="An avatar of the engine person: `vivavoce avatars list` has names.")],
     quick: Annotated[bool, typer.Option("--quick", help="Only the last eleventh, without cross-validation.")] = False,
     strip: Annotated[Path | None, typer.Option(help="Also write a picture: the truth above, ours below.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Also write the lips' curves, filmed and painted, as SVG.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     write: Annotated[Path | None, typer.Option(help="Also write the tables as Markdown.")] = None,
 ) -> None:
@@ -37,7 +38,7 @@ def evaluate(
         raise InvalidInput(f"{avatar.name} was made by {avatar.engine}; only heads of {_ENGINE} can be evaluated.")
     models = ModelStore(config.models_dir, config.models_cache, config.offline)
     with bar("Evaluating") as show:
-        rows, tables = measure(avatar.path, models, quick=quick, strip=strip, show=show)
+        rows, tables = measure(avatar.path, models, quick=quick, strip=strip, plot=plot, show=show)
     if write is not None:
         report.put(report.markdown(rows, "Person", f"vivavoce evaluate {avatar.name}", tables), write)
     if as_json:
