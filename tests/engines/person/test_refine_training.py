@@ -125,6 +125,7 @@ def test_it_is_used_where_it_is_better_and_nothing_is_worse() -> None:
         ({"inner": 17.9}, "inside of the mouth"),
         ({"mouth": 23.9}, "no nearer"),
         ({"sharp": 0.89}, "blurs"),
+        ({"inner_sharp": 0.89}, "blurs"),
         ({"flicker": (1.12, 1.2)}, "flickers"),
         ({"flicker": (1.1, 1.3)}, "flickers"),
         ({"opening": 0.93}, "in time"),
@@ -136,6 +137,13 @@ def test_one_thing_that_is_worse_speaks_against_it(row: str, worse: dict[str, An
     found = objections({TRUE: figures(), OWN: figures()}, after)
     assert len(found) == 1
     assert words in found[0]
+
+
+def test_where_the_library_is_soft_itself_it_may_be_as_soft_between_the_lips() -> None:
+    soft = figures(inner_sharp=0.84)
+    assert objections({TRUE: soft}, {TRUE: replace(BETTER, inner_sharp=0.83)}) == ()
+    assert objections({TRUE: soft}, {TRUE: replace(BETTER, inner_sharp=0.78)})
+    assert objections({TRUE: figures(sharp=0.88)}, {TRUE: replace(BETTER, sharp=0.89)}), "the whole mouth may not"
 
 
 def test_what_changes_nothing_is_not_used() -> None:

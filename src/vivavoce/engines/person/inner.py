@@ -59,6 +59,8 @@ LIPS = tuple(sorted({i for ring in _RINGS for part in ring for i in part}))
 _BEYOND = 7
 """Pixels, of a close-up, across the round brush by which the inner lips are grown: their edge is repainted, too."""
 _SOFT = 1.5
+_FAINT = 1 / 512
+"""Of what may change, what would change nothing."""
 APART = 0.5
 """Seconds by which two pictures of the film must differ to tell something of each other's mouths."""
 _PIXELS = 160.0
@@ -92,12 +94,15 @@ class Close:
 
 def stacked(view: Bytes, second: Bytes, inside: F32, lips: F32, slide: F32) -> F32:
     """``(CHANNELS, height, width)``, 0-1; the second picture in the light of the first."""
-    one, other = view.astype(np.float32), second.astype(np.float32)
-    around = (1 - inside) * lips
-    light = ((one - other) * around[..., None]).sum(axis=(0, 1)) / max(float(around.sum()), 1.0)
-    both = np.concatenate([one, other + light], axis=2).transpose(2, 0, 1) / np.float32(255)
-    slides = slide.transpose(2, 0, 1) / np.float32(REACH)
-    return np.concatenate([both, inside[None], lips[None], slides]).astype(np.float32)
+    out = np.empty((CHANNELS, *inside.shape), np.float32)
+    out[:3], out[3:6] = view.transpose(2, 0, 1), second.transpose(2, 0, 1)
+    around = ((1 - inside) * lips).ravel()
+    light = (out[:3] - out[3:6]).reshape(3, -1) @ around / max(float(around.sum()), 1.0)
+    out[3:6] += light[:, None, None]
+    out[:6] *= np.float32(1 / 255)
+    out[INSIDE], out[INSIDE + 1] = inside, lips
+    out[INSIDE + 2 :] = slide.transpose(2, 0, 1) / np.float32(REACH)
+    return out
 
 
 def close_up(
@@ -106,13 +111,16 @@ def close_up(
     lips: npt.NDArray[np.floating],
     along: npt.NDArray[np.floating],
     eye: float,
+    *,
+    step: int = 1,
     margin: int = 0,
 ) -> Close:
     """The close-up of a mouth in a picture, where the landmarks ``LIPS`` lie at ``lips`` ``(k, 2)``.
 
-    ``second`` ``(h, w, 3)`` is another picture of the mouth at the same place, ``slide`` ``(h, w, 2)`` how far its
-    pixels lie from where the skull would have carried them, ``along`` ``(2,)`` the direction from eye to eye, ``eye``
-    their distance in pixels. With ``margin`` it is larger by so many pixels on each side.
+    ``second`` ``(h, w, 3)`` is another picture of the mouth at the same place, ``slide`` how far its pixels lie from
+    where the skull would have carried them, ``(h / step, w / step, 2)`` for cells of ``step`` pixels. ``along``
+    ``(2,)`` is the direction from eye to eye, ``eye`` their distance in pixels. With ``margin`` it is larger by so many
+    pixels on each side.
     """
     size = WIDTH + 2 * margin, HEIGHT + 2 * margin
     x = np.asarray(along, np.float64) / max(float(np.hypot(*along)), 1e-9)
@@ -124,7 +132,8 @@ def close_up(
     brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_BEYOND, _BEYOND))
     inside = cv2.GaussianBlur(np.asarray(cv2.dilate(inner, brush), np.float32) / 255, (0, 0), _SOFT)
     soft = cv2.GaussianBlur(outer.astype(np.float32) / 255, (0, 0), _SOFT)
-    slid = cv2.warpAffine(slide, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    cells = np.column_stack([turn * step, turn @ np.full(2, (step - 1) / 2) + matrix[:, 2]])
+    slid = cv2.warpAffine(slide, cells, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     slid = np.clip(slid @ turn.T.astype(np.float32), -REACH, REACH)
     seen = _seen(second, matrix, size)
     return Close(matrix, seen, *(np.asarray(a, np.float32) for a in (inside, soft, slid)))
@@ -216,25 +225,23 @@ class Inner:
         """Go over the mouth in ``picture`` ``(height, width, 3)``, in place; ``weight`` 0-1 is how much of it."""
         said = self.said(close.stacked(close.view(picture)))
         back = cv2.invertAffineTransform(close.matrix)
-        corners = np.array([[0, 0, 1], [WIDTH, 0, 1], [0, HEIGHT, 1], [WIDTH, HEIGHT, 1]]) @ back.T
-        low = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)
-        high = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + 1, picture.shape[1::-1])
+        x, y, width, height = cv2.boundingRect((close.inside > _FAINT).astype(np.uint8))
+        ends = np.array([[x - 1, y - 1, 1], [x + width, y - 1, 1], [x - 1, y + height, 1], [x + width, y + height, 1]])
+        low = np.maximum(np.floor((ends @ back.T).min(axis=0)).astype(int), 0)
+        high = np.minimum(np.ceil((ends @ back.T).max(axis=0)).astype(int) + 1, picture.shape[1::-1])
         if (high <= low).any():
             return
         matrix = close.matrix.copy()
         matrix[:, 2] += matrix[:, :2] @ low
-        size = int(high[0] - low[0]), int(high[1] - low[1])
-        how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        size, how = (int(high[0] - low[0]), int(high[1] - low[1])), cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         inside, slides, light = (
             np.asarray(cv2.warpAffine(a, matrix, size, flags=how), np.float32)
             for a in (close.inside * np.float32(weight), said[..., :2], said[..., 2:])
         )
+        at = np.stack(np.meshgrid(np.arange(low[0], high[0]), np.arange(low[1], high[1])), axis=-1)
+        at = (at + slides @ back[:, :2].T).astype(np.float32)
+        taken = cv2.remap(picture, at[..., 0], at[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         part = picture[low[1] : high[1], low[0] : high[0]]
-        across, down = np.meshgrid(np.arange(size[0], dtype=np.float32), np.arange(size[1], dtype=np.float32))
-        moved = slides @ back[:, :2].T.astype(np.float32)
-        taken = cv2.remap(
-            part, across + moved[..., 0], down + moved[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-        )
         change = taken.astype(np.float32) + 255 * light - part
         part[:] = cv2.add(part, change * inside[..., None], dtype=cv2.CV_8U)
 

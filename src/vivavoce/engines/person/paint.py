@@ -58,6 +58,8 @@ _SIGMAS = (0.0, 0.0030, 0.0042, 0.0054, 0.0072, 0.0096, 0.0133)
 """How much of its log sharpness (``Library.skin``) a Gaussian of so many eye distances costs a face: measured."""
 _SHARPER = 0.2
 """A source may be sharper than the base by so much."""
+_BESIDE = 0.2
+"""Eye distances around the lips that are seen close up."""
 _SMALLEST = 10.0
 """Pixels between the eyes, below which no mouth can be seen."""
 
@@ -87,8 +89,15 @@ class _Painted:
     below: Bytes
     """RGB; it may reach beyond the canvas."""
     box: Box
+    around: Box
+    """The mouth with its surroundings, within the box."""
     close: Close | None
-    """Its mouth, where there is a picture to see it a second time by."""
+    """The mouth there, where there is a picture to see it a second time by."""
+
+    @property
+    def mouth(self) -> Bytes:
+        """What is painted ``around``."""
+        return self.below[self.around.y0 : self.around.y1, self.around.x0 : self.around.x1]
 
 
 class Painter:
@@ -116,7 +125,7 @@ class Painter:
         if done is None:
             return frame
         if self._inner is not None and done.close is not None:
-            self._inner.refine(done.below, done.close, float(self.library.footage.weight[number]))
+            self._inner.refine(done.mouth, done.close, float(self.library.footage.weight[number]))
         inside = done.box.cut(self._whole)
         assert inside is not None
         frame[inside.within(self._whole)] = done.below[inside.within(done.box)]
@@ -134,8 +143,8 @@ class Painter:
         if done is None or done.close is None:
             return None
         filmed = done.close.matrix.copy()
-        filmed[:, 2] -= filmed[:, :2] @ done.box.origin
-        return done.close, done.close.view(done.below), replace(done.close, matrix=filmed).view(frame)
+        filmed[:, 2] -= filmed[:, :2] @ (done.around.origin + done.box.origin)
+        return done.close, done.close.view(done.mouth), replace(done.close, matrix=filmed).view(frame)
 
     def _painted(
         self, number: int, frame: Bytes, mouth: Mouth, layout: Layout, partner: int | None, margin: int = 0
@@ -155,32 +164,20 @@ class Painter:
         cover = mask(dict(zip(OUTLINE, target[_OUTLINE], strict=True)), box, self._grain, layout)
         fading = patches[: 1 + len(mouth.fading)]
         self._lay(below, cover * np.float32(weight), fading, mouth, self._blur(number, mouth.unit))
+        lips = target[_MOUTH] - box.origin
+        beside = Box.around(lips, _BESIDE * self._grain.eye, self._grain).cut(Box(0, 0, *box.size))
+        assert beside is not None
         close = None
         if partner is not None:
-            lips = target[_MOUTH] - box.origin
-            close = self._close(number, (mouth.unit, partner), lips, (patches[0], patches[-1]), box, margin)
-        return _Painted(below, box, close)
-
-    def _close(
-        self, number: int, sources: tuple[int, int], lips: Floats, fields_: tuple[F32, F32], box: Box, margin: int
-    ) -> Close:
-        """The close-up of a mouth whose lips lie at ``lips`` in the box; ``sources`` are its picture and its partner,
-        ``fields_`` what leads to them."""
-        step = self._grain.step
-        reach = 0.5 * self._grain.eye
-        around = Box.around(lips, reach, self._grain).cut(Box(0, 0, *box.size))
-        assert around is not None
-        nodes = slice(around.y0 // step, around.y1 // step), slice(around.x0 // step, around.x1 // step)
-        own, other = (field[nodes] + around.origin for field in fields_)
-        there = carried(self._crops[sources[1]].rgb, other, around.size, cv2.INTER_LINEAR)
-        slide = self._slide(number, sources[0], own, around.origin + box.origin)
-        slide = np.asarray(cv2.resize(slide, around.size, interpolation=cv2.INTER_LINEAR), np.float32)
-        head = self.library.head
-        eye = float(head.scale[number]) * self.screen.scale
-        near = close_up(there, slide, lips - around.origin, head.rotation[number][:2, 0], eye, margin)
-        matrix = near.matrix.copy()
-        matrix[:, 2] -= matrix[:, :2] @ around.origin
-        return replace(near, matrix=matrix)
+            step = self._grain.step
+            nodes = slice(beside.y0 // step, beside.y1 // step), slice(beside.x0 // step, beside.x1 // step)
+            own, other = (field[nodes] + beside.origin for field in (patches[0], patches[-1]))
+            slide = self._slide(number, mouth.unit, own, beside.origin + box.origin)
+            second = carried(self._crops[partner].rgb, other, beside.size, cv2.INTER_LINEAR)
+            head = self.library.head
+            along, eye = head.rotation[number][:2, 0], float(head.scale[number]) * self.screen.scale
+            close = close_up(second, slide, lips - beside.origin, along, eye, step=step, margin=margin)
+        return _Painted(below, box, beside, close)
 
     def _shapes(self, number: int, fast: F32, weight: float) -> tuple[Floats, Floats]:
         """Where the landmarks lie in the base, and where they shall lie; pixels of the canvas."""

@@ -23,6 +23,8 @@ SHARPEST = 0.9
 """Of the truth's sharpness, which a refined mouth must have: a net wins decibels by blurring."""
 _SLACK = 0.005
 """Of flicker and correlation: what nobody sees."""
+_SOFTER = 0.03
+"""Of the sharpness between the lips, which may be lost where the library itself has less than ``SHARPEST`` of it."""
 _BEYOND = 0.02
 """Eye distances around the inner lips that belong to the inside of a mouth."""
 
@@ -99,8 +101,10 @@ def objections(before: dict[str, Figures], after: dict[str, Figures]) -> tuple[s
             )
         if a.mouth <= b.mouth:
             found.append(f"the mouth is no nearer to the film with {row} ({b.mouth:.2f} to {a.mouth:.2f} dB)")
-        if min(a.sharp, a.inner_sharp) < SHARPEST:
-            found.append(f"it blurs with {row} ({min(a.sharp, a.inner_sharp):.2f} of the film's sharpness)")
+        if a.sharp < SHARPEST or a.inner_sharp < min(SHARPEST, (1 - _SOFTER) * b.inner_sharp):
+            found.append(
+                f"it blurs with {row} ({a.sharp:.2f} of the film's sharpness, {a.inner_sharp:.2f} between the lips)"
+            )
         if any(now > was + _SLACK for now, was in zip(a.flicker, b.flicker, strict=True)):
             found.append(f"it flickers more with {row} ({b.flicker[0]:.2f} to {a.flicker[0]:.2f})")
         if a.opening < b.opening - _SLACK:

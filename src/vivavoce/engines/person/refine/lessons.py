@@ -30,6 +30,8 @@ _ALONE = 5
 _KEPT = 0.998
 """Of the mean weights, from step to step."""
 _GAIN = 0.1
+_ABOVE = 8
+"""Rows above and below the mouth that the critic need not see."""
 _AROUND = 8
 """Pixels along the side of what has its detail measured."""
 
@@ -116,8 +118,9 @@ class School:
         told = float(loss.detach())
         if self.epoch >= _ALONE:
             filmed = painted + (batch.filmed - painted) * inside
-            self._teach_critic(torch.cat([filmed, lips], 1), torch.cat([made.detach(), lips], 1))
-            loss = loss - _CRITIC * self._critic(torch.cat([made, lips], 1)).mean()
+            true, ours = (torch.cat([a, lips], 1)[..., _ABOVE:-_ABOVE, :] for a in (filmed, made))
+            self._teach_critic(true, ours.detach())
+            loss = loss - _CRITIC * self._critic(ours).mean()
         self._steps.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self._net.parameters(), 1.0)
