@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from typer.testing import CliRunner
 
 from checkpoints import FORMATS, random_state, save
 from published import crops, film, network
+from vivavoce.cli import app
 from vivavoce.engines.neural.device import Place, place
 from vivavoce.engines.wav2lip.architecture import SIDE, shapes
 from vivavoce.engines.wav2lip.bases import open_base
@@ -191,3 +193,16 @@ def test_a_graphics_card_computes_the_same(folder: Path, examples: tuple[F32, F3
     heard, faces, wanted = examples
     net = load(Found(folder / "wav2lip_gan.pth", "torch"), device="cuda")
     assert np.abs(net(heard, faces) - wanted).max() <= 2e-2
+
+
+def test_the_command_exports_what_runs(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, examples: tuple[F32, F32, F32]
+) -> None:
+    monkeypatch.setenv("VIVAVOCE_MODELS__DIR", str(folder))
+    target = tmp_path / "mine.onnx"
+    run = CliRunner().invoke(app, ["models", "export", "--to", str(target)])
+    assert run.exit_code == 0, run.output
+    assert "research only" in run.output
+    heard, faces, wanted = examples
+    assert np.abs(load(Found(target, "onnx"))(heard, faces) - wanted).max() <= 1e-3
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.onnx"], "nothing half-written is left"

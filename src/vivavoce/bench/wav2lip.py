@@ -4,7 +4,6 @@ Without a checkpoint of the user's own, random weights take its place: they cost
 """
 
 import multiprocessing
-import resource
 import statistics
 import threading
 import time
@@ -68,35 +67,17 @@ def measure(*, quick: bool = False, show: Show = lambda *_: None) -> tuple[list[
 # -- networks
 
 
-class _Plain:
-    """The network as it was published: norms for themselves, float32, channels apart."""
-
-    name, largest = "as published, torch, float32", 16
-
-    def __init__(self, path: Path) -> None:
-        import torch
-
-        from vivavoce.engines.neural.checkpoint import tensors
-        from vivavoce.engines.wav2lip.net import Published
-
-        self._torch = torch
-        self._net = Published().eval()
-        self._net.load_state_dict(tensors(path, own=True))
-
-    def __call__(self, mel: F32, face: F32) -> F32:
-        with self._torch.no_grad():
-            seen = self._torch.from_numpy(np.ascontiguousarray(face.transpose(0, 3, 1, 2)))
-            made = self._net(self._torch.from_numpy(mel)[:, None], seen)
-        return np.asarray(made.numpy().transpose(0, 2, 3, 1), np.float32)
-
-
 class _Nets:
     """The networks that are compared, of one checkpoint."""
 
     def __init__(self, folder: Path, path: Path, *, random: bool) -> None:
         self.folder, self.random = folder, random
+        place()  # before torch is loaded otherwise
+        from vivavoce.engines.neural.checkpoint import tensors
+        from vivavoce.engines.wav2lip.net import PublishedNet
+
         export(path, folder / EXPORTED)
-        self.plain = _Plain(path)
+        self.plain = PublishedNet(tensors(path, own=True))
         self.ours = load(Found(path, "torch"))
         self.single = load(Found(path, "torch"), precision="fp32")
         self.graph = load(Found(folder / EXPORTED, "onnx"))
@@ -271,7 +252,8 @@ def _worker_peak(folder: Path, runtime: Any, answer: Any) -> None:
     engine = Wav2LipFace(folder, runtime=runtime)
     for _ in engine.animate(_avatar(), _speech(), canvas=_CANVAS):
         pass
-    answer.put(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    answer.put(next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")))
 
 
 def _memory_row(folder: Path, runtime: str) -> Measured:

@@ -22,7 +22,7 @@ from vivavoce.engines.neural.mfcc import HOP, mfcc
 from vivavoce.errors import EngineUnavailable, InvalidInput
 from vivavoce.nouns import Audio
 
-__all__ = ["FPS", "LEAST", "SIDE", "Sync", "SyncNet"]
+__all__ = ["FPS", "LEAST", "SIDE", "Networks", "Sync", "SyncNet"]
 
 Bytes = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]
@@ -55,7 +55,7 @@ class SyncNet:
 
     def __init__(self, checkpoint: Path) -> None:
         """``checkpoint``: ``syncnet_v2.model``. Raises ``EngineUnavailable`` for another file."""
-        self._nets = _Nets()
+        self._nets = Networks()
         found = tensors(checkpoint, own=True)
         wanted = self._nets.state_dict()
         wrong = [k for k, v in wanted.items() if k not in found or found[k].shape != v.shape]
@@ -109,7 +109,7 @@ def _judged(seen: Any, heard: Any) -> Sync:
     return Sync(least, float(apart.median()) - least, _SHIFTS - best)
 
 
-class _Nets(nn.Module):
+class Networks(nn.Module):
     """Both networks, under the names of the published file."""
 
     def __init__(self) -> None:

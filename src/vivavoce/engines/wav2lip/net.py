@@ -16,7 +16,7 @@ from torch.nn import functional
 from vivavoce.engines.neural.device import Place
 from vivavoce.engines.wav2lip.architecture import AUDIO, DECODER, FACE, OUTPUT, SIDE, Folded, Layer
 
-__all__ = ["Merged", "Published", "TorchNet"]
+__all__ = ["Merged", "Published", "PublishedNet", "TorchNet"]
 
 F32 = npt.NDArray[np.float32]
 
@@ -134,3 +134,20 @@ class TorchNet:
             out = torch.sigmoid(made.float()).permute(0, 2, 3, 1).contiguous().cpu().numpy()
         assert out.shape[1:] == (SIDE, SIDE, 3)
         return np.asarray(out, np.float32)
+
+
+class PublishedNet:
+    """The network as published, on the CPU in float32, channels apart: what ours is measured against."""
+
+    name, largest = "as published, torch, float32", 16
+
+    def __init__(self, tensors: Mapping[str, Any]) -> None:
+        self._net = Published().eval()
+        self._net.load_state_dict(tensors, strict=False)
+
+    def __call__(self, mel: F32, face: F32) -> F32:
+        """As ``TorchNet.__call__``."""
+        with torch.no_grad():
+            seen = torch.from_numpy(np.ascontiguousarray(face.transpose(0, 3, 1, 2)))
+            made = self._net(torch.from_numpy(mel)[:, None], seen)
+        return np.asarray(made.numpy().transpose(0, 2, 3, 1), np.float32)
