@@ -164,6 +164,8 @@ class _Watching:
             threading.Thread(target=self._share, args=(share,), name="watch", daemon=True)
             for share in _shares(waiting, [sizes[n] for n in waiting], min(os.cpu_count() or 1, _MOST_THREADS))
         ]
+        before = cv2.getNumThreads()
+        cv2.setNumThreads(1)  # the cores are busy with blocks: OpenCV's own threads would wait for each other
         for thread in threads:
             thread.start()
         try:
@@ -179,6 +181,7 @@ class _Watching:
             self._stopped.set()
             for thread in threads:
                 thread.join()
+            cv2.setNumThreads(before)
 
     def _share(self, numbers: Sequence[int]) -> None:
         try:
