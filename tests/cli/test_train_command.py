@@ -1,5 +1,6 @@
 """``vivavoce train``, as a user runs it: to its end, interrupted, and taken up again."""
 
+import importlib.util
 import json
 import os
 import signal
@@ -111,12 +112,33 @@ def test_only_heads_that_were_learnt_are_evaluated() -> None:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("own_folders")
-def test_a_head_is_trained_and_judged(shared: Path, tmp_path: Path) -> None:
+def test_a_head_is_trained_and_judged(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = shared / "media" / "videos" / "man_20s_1080x1920_25fps.mp4"
     trained = typed("train", source, "--name", "man", "--engine", "person", "--json")
     assert trained.exit_code == 0, trained.output
-    judged = typed("evaluate", "man", "--quick", "--strip", tmp_path / "strip.png", "--json")
+    strip, plot, notes = tmp_path / "strip.png", tmp_path / "plot.svg", tmp_path / "notes.md"
+    judged = typed("evaluate", "man", "--quick", "--strip", strip, "--plot", plot, "--write", notes, "--json")
     assert judged.exit_code == 0, judged.output
     rows = json.loads(judged.stdout)
     assert all(row["value"] is not None for row in rows)
-    assert (tmp_path / "strip.png").stat().st_size > 10_000
+    assert strip.stat().st_size > 10_000
+    assert plot.read_text(encoding="utf-8").count("<polyline") == 4
+    assert "As networks see it" not in notes.read_text(encoding="utf-8"), "nobody has given it weights"
+    _judged_by_networks(tmp_path, monkeypatch)
+
+
+def _judged_by_networks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With files of the right form, whose figures mean nothing; where torch is installed."""
+    if importlib.util.find_spec("torch") is None:
+        return
+    from scores import write_weights
+
+    write_weights(folder)
+    monkeypatch.setenv("VIVAVOCE_MODELS__DIR", str(folder))
+    judged = typed("evaluate", "man", "--quick", "--write", folder / "seen.md", "--json")
+    assert judged.exit_code == 0, judged.output
+    seen = (folder / "seen.md").read_text(encoding="utf-8").partition("As networks see it")[2]
+    lines = [line.split("|") for line in seen.strip().splitlines()]
+    film, own = (next(line for line in lines if line[1].strip() == name) for name in ("the film itself", "own sound"))
+    assert float(film[2]) == float(film[3]) == 0 < float(own[3])
+    assert float(film[5]) > 0

@@ -14,40 +14,19 @@ pytestmark = pytest.mark.neural
 
 from torch import nn  # noqa: E402
 
+from scores import CHANNELS, alexnet, write_weights  # noqa: E402
 from vivavoce.engines.neural.lpips import Lpips  # noqa: E402
 from vivavoce.engines.neural.mfcc import mfcc  # noqa: E402
-from vivavoce.engines.neural.syncnet import SyncNet, _judged, _Nets  # noqa: E402
-
-CHANNELS = (64, 192, 384, 256, 256)
+from vivavoce.engines.neural.syncnet import Networks, SyncNet, _judged  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def alexnet() -> nn.Sequential:
-    """The features of AlexNet as its authors' code writes them."""
-    torch.manual_seed(3)
-    return nn.Sequential(
-        nn.Conv2d(3, 64, 11, 4, 2),
-        nn.ReLU(),
-        nn.MaxPool2d(3, 2),
-        nn.Conv2d(64, 192, 5, padding=2),
-        nn.ReLU(),
-        nn.MaxPool2d(3, 2),
-        nn.Conv2d(192, 384, 3, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(384, 256, 3, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(256, 256, 3, padding=1),
-        nn.ReLU(),
-    )
-
-
-@pytest.fixture(scope="module")
-def files(alexnet: nn.Sequential, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("lpips")
-    torch.save({f"features.{k}": v for k, v in alexnet.state_dict().items()}, folder / "alexnet.pth")
+    write_weights(folder)
     weights = {f"lin{i}.model.1.weight": torch.rand(1, c, 1, 1) for i, c in enumerate(CHANNELS)}
     torch.save(weights, folder / "alex.pth")
-    return folder / "alexnet.pth", folder / "alex.pth"
+    return folder / "alexnet-owt-7be5be79.pth", folder / "alex.pth"
 
 
 def pictures(count: int, seed: int) -> list[np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]]:
@@ -60,7 +39,7 @@ def test_the_same_picture_is_not_different(files: tuple[Path, Path]) -> None:
     assert Lpips(*files).distance(ours, ours) == 0
 
 
-def test_lpips_is_what_its_formula_says(files: tuple[Path, Path], alexnet: nn.Sequential) -> None:
+def test_lpips_is_what_its_formula_says(files: tuple[Path, Path]) -> None:
     """Place by place and channel by channel, in loops."""
     (one,), (other,) = pictures(1, 1), pictures(1, 2)
     weights = torch.load(files[1], weights_only=True)
@@ -71,7 +50,7 @@ def test_lpips_is_what_its_formula_says(files: tuple[Path, Path], alexnet: nn.Se
             1, 3, 1, 1
         )
         found = []
-        for layer in alexnet:
+        for layer in alexnet():
             x = layer(x)
             if isinstance(layer, nn.ReLU):
                 found.append(x[0].detach().numpy())
@@ -114,7 +93,7 @@ def test_the_best_shift_is_found() -> None:
 
 def test_syncnet_reads_its_file_and_judges_a_film(tmp_path: Path) -> None:
     torch.manual_seed(1)
-    nets = _Nets()
+    nets = Networks()
     path = tmp_path / "syncnet_v2.model"
     torch.save(nets.state_dict(), path)
     rng = np.random.default_rng(2)
