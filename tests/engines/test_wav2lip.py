@@ -8,7 +8,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from typer.testing import CliRunner
 
+from vivavoce.cli import app
 from vivavoce.engines.neural import device
 from vivavoce.engines.photo import bundle
 from vivavoce.engines.wav2lip import weights
@@ -199,6 +201,12 @@ def test_the_store_knows_every_usual_name(tmp_path: Path) -> None:
     held = next(held for held in store.entries() if held.weight.name == "wav2lip")
     assert held.place == "folder"
     assert held.weight.licence == "research only; trained on LRS2"
+
+
+def test_the_list_of_models_shows_the_licence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    told = CliRunner().invoke(app, ["models", "list"]).output
+    assert "research only; trained on LRS2" in next(line for line in told.splitlines() if "wav2lip" in line)
 
 
 @pytest.mark.parametrize("asked", ["cpu", "cuda"])

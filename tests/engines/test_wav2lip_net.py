@@ -1,5 +1,6 @@
 """The network in torch and in onnxruntime, beside the published one written down plainly: same random weights."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,7 @@ def test_it_keeps_the_promises_of_a_face(folder: Path, tmp_path: Path) -> None:
 def test_where_it_computes() -> None:
     assert place("cpu", "fp32") == Place(torch.device("cpu"), torch.float32)
     assert place("cpu").dtype in (torch.float32, torch.bfloat16)
+    assert os.environ["OMP_WAIT_POLICY"], "threads that wait leave the processor to others"
     with pytest.raises(EngineUnavailable, match="fp32 or bf16"):
         place("cpu", "fp16")
     if not torch.cuda.is_available():
