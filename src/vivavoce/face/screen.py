@@ -55,6 +55,7 @@ class Screen:
         self._scales = np.array([self._size[0] / (c - a), self._size[1] / (d - b)])
         self._reduction = np.array([self.take.width / width, self.take.height / height])
         self.scale = float((self._scales * self._reduction).mean())
+        self._spare: list[Bytes] = []
         self._behind: tuple[Bytes, npt.NDArray[np.float32]] | None = None
 
     def to_canvas(self, points: npt.NDArray[np.floating]) -> Floats:
@@ -71,7 +72,10 @@ class Screen:
             _fitted(p[b // 2 : d // 2, a // 2 : c // 2], (width // 2, height // 2), cv2.INTER_LINEAR)
             for p in planes[1:]
         ]
-        stacked = np.empty((height * 3 // 2, width), np.uint8)
+        try:  # kept: fresh memory for every picture costs more than all that is done in it
+            stacked = self._spare.pop()
+        except IndexError:
+            stacked = np.empty((height * 3 // 2, width), np.uint8)
         stacked[:height] = luma
         flat = stacked[height:].reshape(2, height // 2, width // 2) if height % 4 == 0 else None
         if flat is None:
@@ -79,6 +83,7 @@ class Screen:
         else:
             flat[0], flat[1] = chroma
         shown = np.asarray(cv2.cvtColor(stacked, cv2.COLOR_YUV2RGB_I420), np.uint8)
+        self._spare.append(stacked)
         return shown if self._size == self._canvas.size else self._surrounded(shown)
 
     def _surrounded(self, shown: Bytes) -> Bytes:

@@ -8,7 +8,6 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from pathlib import Path
@@ -18,13 +17,14 @@ import numpy as np
 import numpy.typing as npt
 
 from vivavoce.engines.person.look import colours, crop_of, packed, view
+from vivavoce.engines.person.reels import Reels
 from vivavoce.engines.photo.shoot import evenly
 from vivavoce.face.footage import BROKEN, Take
 from vivavoce.face.locate import MAX_YAW, FaceLocator
 from vivavoce.face.mesh import FaceMesh
 from vivavoce.face.track import sharpness
 from vivavoce.media import video
-from vivavoce.media.reel import GROUP, ReelWriter
+from vivavoce.media.reel import GROUP
 from vivavoce.models import ModelStore
 
 __all__ = ["BLOCK", "Plan", "Rows", "reel_parts", "watch"]
@@ -201,11 +201,8 @@ class _Watching:
         face = _Follower(locator, plan.place)
         gathered = _Gathered(_PACK / float(plan.fps))
         begin = max(0, first - _WARM)
-        with ExitStack() as stack:
-            writers = [
-                stack.enter_context(ReelWriter(_reel(self._work, number, take), (take.width, take.height), plan.fps))
-                for take in (plan.takes if first < plan.filmed else ())
-            ]
+        takes = plan.takes if first < plan.filmed else ()
+        with Reels([_reel(self._work, number, take) for take in takes], takes, plan.fps) as reels:
             for tick, rgb in enumerate(film.pictures(begin, last), begin):
                 if self._stopped.is_set():
                     raise _Stopped
@@ -213,7 +210,7 @@ class _Watching:
                 gathered.look(rgb)
                 if tick >= first:
                     gathered.add(tick, rgb, mesh)
-                    _write(writers, plan.takes, rgb)
+                    reels.add(rgb)
                     self._told.put(1)
         self._told.put(last - first - len(gathered.ticks))
         gathered.rows().save(_kept(self._work, number))
@@ -239,30 +236,6 @@ def _shares(numbers: Sequence[int], sizes: Sequence[int], count: int) -> list[Se
     cuts = [int(np.abs(ends - ends[-1] * k / count).argmin()) for k in range(1, count)]
     shares = [numbers[a:b] for a, b in zip([0, *cuts], [*cuts, len(numbers)], strict=True)]
     return [share for share in shares if share]
-
-
-def _write(writers: Sequence[ReelWriter], takes: Sequence[Take], rgb: Bytes) -> None:
-    """Add a picture of the size of the largest reel to all of them; the smaller ones are shrunk as planes."""
-    if not writers:
-        return
-    planes = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2YUV_I420), np.uint8)
-    for number, (writer, take) in enumerate(zip(writers, takes, strict=True)):
-        if number:
-            planes = _shrunk(planes, takes[number - 1], take)
-        writer.add_planes(planes)
-
-
-def _shrunk(planes: Bytes, before: Take, take: Take) -> Bytes:
-    """I420 of one size made I420 of a smaller one."""
-    # Below half, linear interpolation leaves pixels out; above, it is as good as the mean of areas, and much quicker.
-    way = cv2.INTER_LINEAR if before.width < 2 * take.width else cv2.INTER_AREA
-    out = np.empty((take.height * 3 // 2, take.width), np.uint8)
-    cv2.resize(planes[: before.height], (take.width, take.height), dst=out[: take.height], interpolation=way)
-    colour = planes[before.height :].reshape(2, before.height // 2, before.width // 2)
-    small = out[take.height :].reshape(2, take.height // 2, take.width // 2)
-    for number in range(2):
-        cv2.resize(colour[number], (take.width // 2, take.height // 2), dst=small[number], interpolation=way)
-    return out
 
 
 class _Film:
