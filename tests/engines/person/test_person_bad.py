@@ -18,7 +18,7 @@ from vivavoce.face.locate import FaceLocator
 from vivavoce.media import video
 from vivavoce.models import ModelStore
 
-pytest_plugins = ["shots"]
+pytest_plugins = ["filmed"]
 pytestmark = pytest.mark.slow
 
 Bytes = npt.NDArray[np.uint8]

@@ -25,7 +25,7 @@ from vivavoce.media import video
 from vivavoce.media.reel import Reel
 from vivavoce.models import ModelStore
 
-pytest_plugins = ["shots"]
+pytest_plugins = ["filmed"]
 pytestmark = pytest.mark.slow
 
 Bytes = npt.NDArray[np.uint8]
