@@ -153,6 +153,9 @@ def pooled_table(scores: Mapping[str, Pooled]) -> str:
 
 def refinement_table(told: Mapping[str, Any]) -> str:
     """Markdown of what a training with quality=best noted: figures without and with the refinement."""
+    used = "It is used." if told["used"] else f"It is not used: {'; '.join(told['against'])}."
+    if not told["before"]:
+        return used
     parts = ", ".join(f"{first}-{last - 1}" for first, last in told["held_out"])
     lines = [
         f"Measured on the pictures {parts}, which taught neither the library nor the net; the tables above are of the "
@@ -169,5 +172,4 @@ def refinement_table(told: Mapping[str, Any]) -> str:
                 f"| {f['inner_sharpness']:.2f} / {f['sharpness']:.2f} | {f['flicker'][0]:.2f} / {f['flicker'][1]:.2f} "
                 f"| {f['opening_r']:.2f} |"
             )
-    used = "It is used." if told["used"] else f"It is not used: {'; '.join(told['against'])}."
     return "\n".join([*lines, "", f"{used} Epochs: {told['epochs']}."])

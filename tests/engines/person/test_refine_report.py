@@ -56,3 +56,8 @@ def test_a_training_says_what_it_was_good_for(capsys: pytest.CaptureFixture[str]
     assert "The refinement is not used: it blurs." in capsys.readouterr().err
     _tell(made | {"quality": None}, as_json=False)
     assert "refine" not in capsys.readouterr().out
+
+
+def test_where_nothing_was_learnt_it_is_said_why() -> None:
+    text = refinement_table(told("too few mouths") | {"before": {}, "after": {}, "held_out": []})
+    assert text == "It is not used: too few mouths."

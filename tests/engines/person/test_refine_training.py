@@ -17,7 +17,7 @@ from vivavoce.engines.person.inner import APART, CHANNELS, FILE, HEIGHT, REACH, 
 from vivavoce.engines.person.learn import restricted
 from vivavoce.engines.person.paint import Painter
 from vivavoce.engines.person.refine.judge import Figures, judged, objections
-from vivavoce.engines.person.refine.pairs import MARGIN, Pairs, held_back, make_pairs, taught
+from vivavoce.engines.person.refine.pairs import MARGIN, Pairs, _thinned, held_back, make_pairs, taught
 from vivavoce.engines.person.voice import GUARD
 from vivavoce.errors import Cancelled
 from vivavoce.face.locate import FaceLocator
@@ -89,6 +89,22 @@ def test_pairs_are_kept_as_they_are(pairs: Pairs, tmp_path: Path) -> None:
     again = Pairs.load(tmp_path / "pairs.npz")
     assert all(np.array_equal(getattr(again, name), getattr(pairs, name)) for name in Pairs.__slots__)
     assert [p.name for p in tmp_path.iterdir()] == ["pairs.npz"]
+
+
+def test_of_a_long_film_neighbours_from_all_over_it_are_painted() -> None:
+    assert np.array_equal(_thinned(np.arange(600)), np.arange(600))
+    some = _thinned(np.arange(1500))
+    assert 450 <= len(some) <= 600
+    assert some[0] < 10
+    assert some[-1] > 1490
+    assert (np.diff(some)[::2] == 1).all()
+
+
+def test_a_film_without_other_moments_teaches_nothing(folder: Path) -> None:
+    library = store.load(folder)
+    moment = replace(library, usable=library.usable & (np.arange(len(library)) < 10))
+    with pytest.raises(ValueError, match="hardly any"):
+        make_pairs(folder, moment)
 
 
 def test_no_pair_shows_what_is_held_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,8 @@ MARGIN = 4
 _RANKS = (0, 1, 2, 5)
 """Sources of the paintings of a picture, by likeness."""
 _SHINE = 0.25
+_MOST = 600
+"""Pictures that are painted: they take 0.4 MB each."""
 _PARTS = 2
 """Stretches of the film that are held back."""
 
@@ -101,11 +103,17 @@ def make_pairs(
     hardly any.
     """
     which = np.flatnonzero(library.usable) if which is None else which
-    rows = list(_rows(folder, library, which[which < len(library.footage.track.points)], show))
+    rows = list(_rows(folder, library, _thinned(which[which < len(library.footage.track.points)]), show))
     if len(rows) < 2:
         raise ValueError("hardly any pictures")
     numbers, *parts = zip(*rows, strict=True)
     return Pairs(np.array(numbers), *(np.stack(part) for part in parts))
+
+
+def _thinned(which: Ints) -> Ints:
+    """At most ``_MOST`` of them, from all over the film, neighbours together."""
+    couples = np.arange(len(which)) // 2
+    return which[couples % max(1, -(-len(which) // _MOST)) == 0]
 
 
 _Row = tuple[int, Bytes, Bytes, Bytes, Bytes, Bytes, npt.NDArray[np.float16]]
@@ -117,7 +125,11 @@ def _rows(folder: Path, library: Library, which: Ints, show: Callable[[float], N
     with Reel(folder / painter.screen.take.name) as reel:
         for at, i in enumerate(which.tolist()):
             show(at / len(which))
-            near = np.argsort(unlike(library, np.array([i]), k)[0], kind="stable")[: 4 * len(_RANKS)]
+            cost = unlike(library, np.array([i]), k)[0]
+            near = np.argsort(cost, kind="stable")
+            near = near[np.isfinite(cost[near])][: 4 * len(_RANKS)]
+            if not len(near):
+                continue
             looks = []
             for v, rank in enumerate(_RANKS):
                 partner, mouth = _mouth(library, i, k[near], rank, shines=v % 2 == 1)

@@ -54,7 +54,12 @@ def refine(
     library = store.load(folder)
     kept = work / f"refine-{_digest(library)}"
     kept.mkdir(parents=True, exist_ok=True)
-    pairs = _pairs(folder, library, kept / "pairs.npz", lambda x: tell(Lesson(_LEARNT * x, "refine")))
+    try:
+        pairs = _pairs(folder, library, kept / "pairs.npz", lambda x: tell(Lesson(_LEARNT * x, "refine")))
+    except ValueError:
+        verdict = Verdict({}, {}, ("the first minute of the film shows too few mouths to learn from",))
+        _note(folder, verdict, None, {"epochs": 0, "held_out": []})
+        return verdict
     threads = torch.get_num_threads()
     torch.set_num_threads(_THREADS)
     try:
