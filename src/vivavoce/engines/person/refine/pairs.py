@@ -113,7 +113,7 @@ def make_pairs(
 def _thinned(which: Ints) -> Ints:
     """At most ``_MOST`` of them, from all over the film, neighbours together."""
     couples = np.arange(len(which)) // 2
-    return which[couples % max(1, -(-len(which) // _MOST)) == 0]
+    return np.asarray(which[couples % max(1, -(-len(which) // _MOST)) == 0], np.intp)
 
 
 _Row = tuple[int, Bytes, Bytes, Bytes, Bytes, Bytes, npt.NDArray[np.float16]]
