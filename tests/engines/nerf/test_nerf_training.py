@@ -170,21 +170,21 @@ def test_a_picture_has_the_torso_under_the_head_and_the_background_under_both(
 
 
 @pytest.fixture
-def two_threads() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
-    torch.set_num_threads(min(2, before))
+    torch.set_num_threads(1)  # two that wait for each other on a busy machine take five times as long
     yield
     torch.set_num_threads(before)
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("two_threads")
+@pytest.mark.usefixtures("one_thread")
 def test_a_head_of_known_geometry_is_learnt_and_its_mouth_follows_the_sound(tmp_path: Path) -> None:
     """Must show 2 of issue 8: 28 dB in poses that it was not taught, and a mouth that opens with the sound."""
     held = tuple(range(3, 48, 6))
     lessons = film(48, 64, taught=tuple(i for i in range(48) if i not in held))
     grid = Grid(levels=6, features=2, base=16, finest=128)
-    plan = Plan(Shape(eyes=0, code=0, grid=grid), steps=600, rays=1024, together=4, cells=64)
+    plan = Plan(Shape(eyes=0, code=0, grid=grid), steps=700, rays=1024, together=4, cells=64)
     school, told = School(plan), []
     school.learn(lessons, lambda *now: told.append(now))
     losses = [loss for *_, loss in told]
