@@ -100,7 +100,7 @@ def test_every_language_opens_and_shuts_his_mouth(
     assert pressed.sum() > 5
     assert (seen[pressed] < 0.01).mean() >= 0.95, "p, b and m shut the lips"
     r = [np.corrcoef(np.roll(gaps, -lag)[4:-4], target.features[4:-4, 0])[0, 1] for lag in (-2, -1, 0, 1, 2)]
-    assert r[2] >= 0.8, "the mouth opens as it is told"
+    assert r[2] >= 0.82, "the mouth opens as it is told"
     assert int(np.argmax(r)) == 2, "and in time"
 
 

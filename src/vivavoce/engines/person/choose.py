@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from vivavoce.engines.person.drive import Target
 from vivavoce.engines.person.library import Library
-from vivavoce.engines.person.pose import low_of
+from vivavoce.engines.person.pose import gap_of, low_of
 
 __all__ = ["LAG", "Taste", "choose", "missing", "taste_of"]
 
@@ -53,7 +53,7 @@ class Taste:
     """Parts of ``switch``: a picture shown again or passed over; the film going back a picture."""
 
 
-_BY_FEATURES = Taste(0.0, 0.25, 0.4, (4.0, 5.0), 0.8, 0.02, 0.2, 0.4)
+_BY_FEATURES = Taste(0.0, 1.5, 0.4, (4.0, 5.0), 0.8, 0.02, 0.2, 0.4)
 _BY_SOUND = Taste(1.5, 0.3, 0.5, (1.8, 1.8), 0.6, 0.02, 0.35, 1.0)
 
 
@@ -227,16 +227,24 @@ class _Path:
         return np.asarray(cost, np.float32)
 
 
-def missing(library: Library, target: Target, units: Ints, share: float | None = None) -> F32:
-    """``(n, 468, 3)``: what is to be added to the pictures' shapes of speech because none does quite what is wanted."""
+def missing(
+    library: Library, target: Target, units: Ints, share: float | None = None, *, slow: F32 | None = None
+) -> F32:
+    """``(n, 468, 3)``: what is to be added to the pictures' shapes of speech because none does quite what is wanted.
+
+    ``slow`` ``(n, 468, 3)`` are the expressions on which they are worn; without it, their own.
+    """
     wanted, have, causes = _causes(library, target)
+    have = have[units]
+    if slow is not None and target.features is not None:  # a grin's gap stays in its own picture
+        have[:, 0] = causes[units, 0] + gap_of(slow)
     share = _SHARE["features" if target.features is not None else "weights"] if share is None else share
     k = library.usable
     shapes = (library.head.shape[k] - library.slow[k]).reshape(int(k.sum()), -1)
     known = causes[k]
     ridge = 1e-3 * len(known) * float(known[:, 0].var()) * np.eye(known.shape[1])
     effect = np.linalg.solve(known.T @ known + ridge, known.T @ shapes)
-    return np.asarray(share * ((wanted - have[units]) @ effect), np.float32).reshape(len(units), 468, 3)
+    return np.asarray(share * ((wanted - have) @ effect), np.float32).reshape(len(units), 468, 3)
 
 
 def _causes(library: Library, target: Target) -> tuple[F32, F32, F32]:
@@ -246,5 +254,5 @@ def _causes(library: Library, target: Target) -> tuple[F32, F32, F32]:
         return target.weights, library.weights, library.weights
     told = slice(0, 5)  # depth is too rough to be added
     fast = library.features[:, told].copy()
-    fast[:, 0] -= library.slow[:, [14, 87, 317], 1].mean(axis=1) - library.slow[:, [13, 82, 312], 1].mean(axis=1)
+    fast[:, 0] -= gap_of(library.slow)
     return target.features[:, told], library.features[:, told], fast

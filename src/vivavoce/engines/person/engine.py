@@ -175,11 +175,12 @@ class PersonFace:
         target = drive(library, speech, canvas, wide)
         steps = np.floor((start + np.arange(len(target))) * _rate(library, canvas) + 1e-6).astype(np.intp)
         bases = Walk(library, person.span).pictures(steps)
-        units = choose(library, target, bases, canvas.fps, slow=sober(library, bases))
+        calm = sober(library, bases)
+        units = choose(library, target, bases, canvas.fps, slow=calm)
         silent = _long(target.rest >= _SILENT, round(_PAUSE * canvas.fps))
         silent[[0, -1]] = True  # chunks join at rest
         units = np.where(silent, person.resting(bases), units)
-        more = missing(library, target, units) * (1 - target.rest)[:, None, None]
+        more = missing(library, target, units, slow=calm) * (1 - target.rest)[:, None, None]
         more[silent] = 0
         yield from self._painted(avatar, person, canvas, bases, units, more)
 
