@@ -56,7 +56,7 @@ class Training:
                 if isinstance(self._registry.get("face", name), Trainer):
                     found.append(name)
             except VivavoceError as e:  # one that is broken must not hide the others
-                _log.info("face engine unavailable", engine=name, reason=str(e))
+                _log.debug("face engine unavailable", engine=name, reason=str(e))
         return found
 
     def _train(self, params: Mapping[str, Any], prompter: Prompter) -> dict[str, Any]:
