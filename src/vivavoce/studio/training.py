@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from vivavoce.errors import Cancelled, NotFound, VivavoceError
+from vivavoce.errors import Cancelled, EngineUnavailable, NotFound, VivavoceError
 from vivavoce.nouns import Avatar, Lesson
 from vivavoce.ports import Animator, Trainer
 from vivavoce.registry import Registry
@@ -55,8 +55,10 @@ class Training:
             try:
                 if isinstance(self._registry.get("face", name), Trainer):
                     found.append(name)
+            except EngineUnavailable:  # nobody set it up
+                continue
             except VivavoceError as e:  # one that is broken must not hide the others
-                _log.debug("face engine unavailable", engine=name, reason=str(e))
+                _log.info("face engine unavailable", engine=name, reason=str(e))
         return found
 
     def _train(self, params: Mapping[str, Any], prompter: Prompter) -> dict[str, Any]:
