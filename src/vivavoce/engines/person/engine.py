@@ -3,6 +3,7 @@
 import json
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +25,7 @@ from vivavoce.engines.person.rests import rests
 from vivavoce.engines.person.verdict import LEAST_SPEECH, LEAST_USABLE
 from vivavoce.engines.person.walk import Walk, stretch
 from vivavoce.errors import EngineUnavailable, FaceRejected, InvalidInput
+from vivavoce.face.pool import Pool, check_canvas
 from vivavoce.media.reel import Reel
 from vivavoce.models import ModelStore
 from vivavoce.nouns import Avatar, Canvas, FaceTraits, Frame, Lesson, Speech
@@ -61,7 +63,7 @@ class _Person:
     """Their own; None where the engine's holds."""
     inner: Inner | None = None
     """Their refinement, where they have one."""
-    painters: OrderedDict[Canvas, list[Painter]] = field(default_factory=OrderedDict)
+    painters: Pool[Painter] = field(default_factory=lambda: Pool(_PAINTERS))
 
     @classmethod
     def load(cls, folder: Path) -> "_Person":
@@ -72,6 +74,10 @@ class _Person:
         own = None if told is None else float(told)
         layout = Layout.SKIN if quiet else Layout.FULL
         return cls(library, span, rests(library, span), layout, own, Inner.load(folder, library))
+
+    def painter(self, canvas: Canvas) -> AbstractContextManager[Painter]:
+        """One for as long as a block lasts."""
+        return self.painters.lent(_shape(canvas), lambda: Painter(self.library, canvas, self.inner))
 
     def resting(self, bases: Ints) -> Ints:
         """Pictures with the lips at rest for these pictures of the base."""
@@ -158,13 +164,13 @@ class PersonFace:
         frame_skip: int = 1,  # noqa: ARG002  no frame is dear
     ) -> Iterator[Frame]:
         """One frame at a time; see ``ports.Animator``. A frame costs 5 ms, so none is skipped."""
-        self._check(canvas)
+        check_canvas(self.traits, canvas)
         person = self._person(avatar)
         return self._spoken(avatar, person, speech, canvas, start_frame)
 
     def idle(self, avatar: Avatar, *, canvas: Canvas, seconds: float) -> Iterator[Frame]:
         """A film of the person listening, which can be played in a loop: ``canvas.frames(seconds)`` frames."""
-        self._check(canvas)
+        check_canvas(self.traits, canvas)
         person = self._person(avatar)
         bases = Walk(person.library, person.span).loop(canvas.frames(seconds), _rate(person.library, canvas))
         return self._painted(avatar, person, canvas, bases, person.resting(bases), None)
@@ -187,22 +193,10 @@ class PersonFace:
     def _painted(
         self, avatar: Avatar, person: _Person, canvas: Canvas, bases: Ints, units: Ints, more: F32 | None
     ) -> Iterator[Frame]:
-        painter = self._borrow(person, canvas)
-        try:
-            with Reel(avatar.path / painter.screen.take.name) as reel:
-                worn = mouths(person.library, bases, units, more)
-                for i, (base, mouth) in enumerate(zip(bases.tolist(), worn, strict=True)):
-                    yield Frame(painter.paint(base, reel[base], mouth, person.layout), i / canvas.fps)
-        finally:
-            self._give_back(person, canvas, painter)
-
-    def _check(self, canvas: Canvas) -> None:
-        traits = self.traits
-        if not all(traits.min_side <= side <= traits.max_side and side % 2 == 0 for side in canvas.size):
-            raise InvalidInput(
-                f"The size must be even numbers from {traits.min_side} to {traits.max_side}, "
-                f"not {canvas.width}x{canvas.height}."
-            )
+        with person.painter(canvas) as painter, Reel(avatar.path / painter.screen.take.name) as reel:
+            worn = mouths(person.library, bases, units, more)
+            for i, (base, mouth) in enumerate(zip(bases.tolist(), worn, strict=True)):
+                yield Frame(painter.paint(base, reel[base], mouth, person.layout), i / canvas.fps)
 
     def _person(self, avatar: Avatar) -> _Person:
         facts = avatar.path / "avatar.json"
@@ -217,24 +211,6 @@ class PersonFace:
             while len(self._people) > _PEOPLE:
                 self._people.popitem(last=False)
         return person
-
-    # A painter holds decoded pictures, so each stream borrows one of its own.
-
-    def _borrow(self, person: _Person, canvas: Canvas) -> Painter:
-        with self._lock:
-            idle = person.painters.get(_shape(canvas))
-            if idle:
-                return idle.pop()
-        return Painter(person.library, canvas, person.inner)
-
-    def _give_back(self, person: _Person, canvas: Canvas, painter: Painter) -> None:
-        with self._lock:
-            idle = person.painters.setdefault(_shape(canvas), [])
-            if not idle:
-                idle.append(painter)
-            person.painters.move_to_end(_shape(canvas))
-            while len(person.painters) > _PAINTERS:
-                person.painters.popitem(last=False)
 
 
 def _check_trainable() -> None:

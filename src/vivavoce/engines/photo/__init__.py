@@ -1,9 +1,8 @@
 """``face.photo``: a portrait, or a film of a person, talks, on a CPU, with no weights at run time."""
 
-from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from threading import Lock
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from vivavoce.face.drive import Drive, drive
 from vivavoce.face.footage import Footage, quiet_span, swing
 from vivavoce.face.keys import interpolated, key_frames
 from vivavoce.face.motion import Motion, motion
+from vivavoce.face.pool import Pool, check_canvas
 from vivavoce.media.reel import Reel
 from vivavoce.models import ModelStore
 from vivavoce.nouns import Avatar, Canvas, FaceTraits, Frame, Speech
@@ -47,8 +47,7 @@ class PhotoFace:
     ) -> None:
         self._models = ModelStore(models_dir, models_cache, offline)
         self._max_pixels = max_pixels
-        self._renderers: OrderedDict[tuple[Path, float, Canvas], list[Picture]] = OrderedDict()
-        self._lock = Lock()
+        self._renderers: Pool[Picture] = Pool(_KEPT)
 
     @property
     def traits(self) -> FaceTraits:
@@ -77,12 +76,7 @@ class PhotoFace:
         self, avatar: Avatar, speech: Speech, *, canvas: Canvas, start_frame: int = 0, frame_skip: int = 1
     ) -> Iterator[Frame]:
         """One frame at a time; see ``ports.Animator``."""
-        traits = self.traits
-        if not all(traits.min_side <= side <= traits.max_side and side % 2 == 0 for side in canvas.size):
-            raise InvalidInput(
-                f"The size must be even numbers from {traits.min_side} to {traits.max_side}, "
-                f"not {canvas.width}x{canvas.height}."
-            )
+        check_canvas(self.traits, canvas)
         if not 1 <= frame_skip <= _MOST_SKIPPED:
             raise InvalidInput(f"frame_skip is a whole number from 1 to {_MOST_SKIPPED}, not {frame_skip}.")
         driven = _sparse(drive(speech, canvas), frame_skip)
@@ -123,58 +117,37 @@ class PhotoFace:
     def _rendered(
         self, avatar: Avatar, canvas: Canvas, driven: Drive, moved: Motion, start: int, skip: int
     ) -> Iterator[Frame]:
-        renderer = self._borrow(avatar, canvas)
-        assert isinstance(renderer, Renderer)
-        renderer.forget()  # the same request gives the same frames
-        try:
+        with self._lent(avatar, canvas) as renderer:
+            assert isinstance(renderer, Renderer)
+            renderer.forget()  # the same request gives the same frames
             for i in range(len(driven.articulation)):
                 held = max(i - (start + i) % skip, 0)  # the head waits for the next frame that is made in full
                 yield Frame(renderer.render(_pose(driven, moved, i, held, renderer.mouth)), i / canvas.fps)
-        finally:
-            self._give_back(avatar, canvas, renderer)
 
     def _replayed(
         self, avatar: Avatar, canvas: Canvas, driven: Drive, moved: Motion, start: int | None
     ) -> Iterator[Frame]:
-        replay = self._borrow(avatar, canvas)
-        assert isinstance(replay, Replay)
-        numbers = _numbers(replay.footage, canvas, len(driven.articulation), start)
-        try:
+        with self._lent(avatar, canvas) as replay:
+            assert isinstance(replay, Replay)
+            numbers = _numbers(replay.footage, canvas, len(driven.articulation), start)
             with Reel(avatar.path / replay.screen.take.name) as reel:
                 for i, number in enumerate(numbers.tolist()):
                     pose = _pose(driven, moved, i, i, replay.mouth)
                     shape = pose.shape * _FILMED
                     yield Frame(replay.render(number, reel[number], shape, pose.tongue), i / canvas.fps)
-        finally:
-            self._give_back(avatar, canvas, replay)
 
-    # A renderer owns scratch memory, so each stream borrows one of its own.
-
-    def _key(self, avatar: Avatar, canvas: Canvas) -> tuple[Path, float, Canvas]:
+    def _lent(self, avatar: Avatar, canvas: Canvas) -> AbstractContextManager[Picture]:
         facts = avatar.path / "avatar.json"
         changed = facts.stat().st_mtime if facts.exists() else 0.0
-        return avatar.path, changed, Canvas(canvas.width, canvas.height)
+        shape = Canvas(canvas.width, canvas.height)
+        return self._renderers.lent((avatar.path, changed, shape), lambda: _opened(avatar, canvas))
 
-    def _borrow(self, avatar: Avatar, canvas: Canvas) -> Picture:
-        key = self._key(avatar, canvas)
-        with self._lock:
-            idle = self._renderers.get(key)
-            if idle:
-                return idle.pop()
-        if bundle.about(avatar.path)["kind"] == "video":
-            return Replay(bundle.load_footage(avatar.path), canvas)
-        portrait: Portrait = bundle.load(avatar.path)
-        return Renderer(fit(portrait, canvas))
 
-    def _give_back(self, avatar: Avatar, canvas: Canvas, renderer: Picture) -> None:
-        key = self._key(avatar, canvas)
-        with self._lock:
-            idle = self._renderers.setdefault(key, [])
-            if not idle:
-                idle.append(renderer)
-            self._renderers.move_to_end(key)
-            while len(self._renderers) > _KEPT:
-                self._renderers.popitem(last=False)
+def _opened(avatar: Avatar, canvas: Canvas) -> Picture:
+    if bundle.about(avatar.path)["kind"] == "video":
+        return Replay(bundle.load_footage(avatar.path), canvas)
+    portrait: Portrait = bundle.load(avatar.path)
+    return Renderer(fit(portrait, canvas))
 
 
 def _seed(avatar: Avatar) -> int:

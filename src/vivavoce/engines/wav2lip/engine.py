@@ -1,8 +1,7 @@
 """The engine: the photo engine's avatars, with the mouth that Wav2Lip paints."""
 
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -24,6 +23,7 @@ from vivavoce.errors import InvalidInput
 from vivavoce.face.drive import Drive, drive
 from vivavoce.face.keys import key_frames
 from vivavoce.face.mel import LOOKAHEAD, RATE, mel, windows
+from vivavoce.face.pool import Pool, check_canvas
 from vivavoce.media.audio import resample
 from vivavoce.models import ModelStore
 from vivavoce.nouns import Avatar, Canvas, FaceTraits, Frame, Speech
@@ -92,8 +92,8 @@ class Wav2LipFace:
             )
         self._offset = sync_offset
         self._net: tuple[Net, Together] | None = None
-        self._bases: OrderedDict[tuple[Path, float, Canvas], list[Base]] = OrderedDict()
-        self._lock, self._loading = Lock(), Lock()
+        self._bases: Pool[Base] = Pool(_KEPT)
+        self._loading = Lock()
 
     @property
     def traits(self) -> FaceTraits:
@@ -126,7 +126,7 @@ class Wav2LipFace:
         self, avatar: Avatar, speech: Speech, *, canvas: Canvas, start_frame: int = 0, frame_skip: int = 1
     ) -> Iterator[Frame]:
         """See ``ports.Animator``; the checkpoint is read with the first film."""
-        self._check(canvas)
+        check_canvas(self.traits, canvas)
         if not 1 <= frame_skip <= _MOST_SKIPPED:
             raise InvalidInput(f"frame_skip is a whole number from 1 to {_MOST_SKIPPED}, not {frame_skip}.")
         self._loaded()
@@ -134,16 +134,12 @@ class Wav2LipFace:
 
     def idle(self, avatar: Avatar, *, canvas: Canvas, seconds: float) -> Iterator[Frame]:
         """A film of the avatar listening, which can be played in a loop: ``canvas.frames(seconds)`` frames."""
-        self._check(canvas)
+        check_canvas(self.traits, canvas)
         n = canvas.frames(seconds)
         none = np.zeros(n, np.float32)
-        base = self._borrow(avatar, canvas)
-        try:
-            with closing(base.shots(n, None, none, none)) as shots:
-                for i, shot in enumerate(shots):
-                    yield Frame(shot.image, i / canvas.fps)
-        finally:
-            self._give_back(avatar, canvas, base)
+        with self._lent(avatar, canvas) as base, closing(base.shots(n, None, none, none)) as shots:
+            for i, shot in enumerate(shots):
+                yield Frame(shot.image, i / canvas.fps)
 
     @property
     def runs_on(self) -> str:
@@ -165,22 +161,19 @@ class Wav2LipFace:
     def _spoken(self, avatar: Avatar, speech: Speech, canvas: Canvas, start: int, skip: int) -> Iterator[Frame]:
         driven = drive(speech, canvas)
         score = self._score(speech, canvas, driven, skip)
-        base = self._borrow(avatar, canvas)
-        try:
-            with closing(base.shots(len(score.share), start, driven.stress, driven.energy)) as shots:
-                held: tuple[int, F32] | None = None
-                first, size = 0, 2  # the first picture should not wait for a whole batch
-                while block := list(islice(shots, size)):
-                    answers = self._answers(block, first, score, held)
-                    for i, shot in enumerate(block, first):
-                        if i in answers:
-                            held = (i, answers[i][1])
-                            self._paint(shot, *answers[i], float(score.share[i]))
-                        yield Frame(shot.image, i / canvas.fps)
-                    first += len(block)
-                    size = self._grown(size, canvas)
-        finally:
-            self._give_back(avatar, canvas, base)
+        n, stress, energy = len(score.share), driven.stress, driven.energy
+        with self._lent(avatar, canvas) as base, closing(base.shots(n, start, stress, energy)) as shots:
+            held: tuple[int, F32] | None = None
+            first, size = 0, 2  # the first picture should not wait for a whole batch
+            while block := list(islice(shots, size)):
+                answers = self._answers(block, first, score, held)
+                for i, shot in enumerate(block, first):
+                    if i in answers:
+                        held = (i, answers[i][1])
+                        self._paint(shot, *answers[i], float(score.share[i]))
+                    yield Frame(shot.image, i / canvas.fps)
+                first += len(block)
+                size = self._grown(size, canvas)
 
     def _grown(self, size: int, canvas: Canvas) -> int:
         return max(2, min(2 * size, self._loaded()[0].largest, _HELD_BYTES // (canvas.width * canvas.height * 3)))
@@ -247,37 +240,11 @@ class Wav2LipFace:
                 return {"s3fd": differing(box.tolist(), outline)}
         return {}
 
-    def _check(self, canvas: Canvas) -> None:
-        traits = self.traits
-        if not all(traits.min_side <= side <= traits.max_side and side % 2 == 0 for side in canvas.size):
-            raise InvalidInput(
-                f"The size must be even numbers from {traits.min_side} to {traits.max_side}, "
-                f"not {canvas.width}x{canvas.height}."
-            )
-
-    # A base owns scratch memory, so each stream borrows one of its own.
-
-    def _key(self, avatar: Avatar, canvas: Canvas) -> tuple[Path, float, Canvas]:
-        facts = avatar.path / "avatar.json"
-        return avatar.path, facts.stat().st_mtime if facts.exists() else 0.0, canvas
-
-    def _borrow(self, avatar: Avatar, canvas: Canvas) -> Base:
+    def _lent(self, avatar: Avatar, canvas: Canvas) -> AbstractContextManager[Base]:
         renewed(avatar.path, lambda source, into, given: self.prepare(source, into, landmarks=given))
-        with self._lock:
-            idle = self._bases.get(self._key(avatar, canvas))
-            if idle:
-                return idle.pop()
-        return open_base(avatar.path, avatar.name, canvas, exact=self._exact)
-
-    def _give_back(self, avatar: Avatar, canvas: Canvas, base: Base) -> None:
-        key = self._key(avatar, canvas)
-        with self._lock:
-            idle = self._bases.setdefault(key, [])
-            if not idle:
-                idle.append(base)
-            self._bases.move_to_end(key)
-            while len(self._bases) > _KEPT:
-                self._bases.popitem(last=False)
+        facts = avatar.path / "avatar.json"
+        key = avatar.path, facts.stat().st_mtime if facts.exists() else 0.0, canvas
+        return self._bases.lent(key, lambda: open_base(avatar.path, avatar.name, canvas, exact=self._exact))
 
 
 def _speaking(driven: Drive, canvas: Canvas) -> F32:
