@@ -183,7 +183,12 @@ def test_curves_are_always_sane(timed: list[tuple[str, float]], rate: int) -> No
     assert not curves[0].any()
     assert curves[-1].max() <= 0.05
     if len(curves) > 1:
-        assert np.abs(np.diff(curves, axis=0)).max() < 0.65 * 100 / rate  # the fastest thing is a closure of 55 ms
+        steps = np.abs(np.diff(curves, axis=0)) * rate / 100
+        assert steps[:, [WIDE, ROUND, TONGUE]].max() < 0.3
+        if (
+            sum(text in ("p", "m", "f") for text, _ in timed) < 2
+        ):  # a vowel between two parts the lips as fast as it must
+            assert steps.max() < 0.65, "the fastest thing is a closure of 55 ms"
     emphasis = stress(marks, seconds, rate)
     assert emphasis.shape == (len(curves),)
     assert 0 <= emphasis.min() <= emphasis.max() <= 1
