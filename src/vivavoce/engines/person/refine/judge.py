@@ -21,10 +21,8 @@ Show = Callable[[float], None]
 
 SHARPEST = 0.9
 """Of the truth's sharpness, which a refined mouth must have: a net wins decibels by blurring."""
-_SLACK, _NOISE = 0.005, 0.01
-"""Of flicker and of correlation: lips found again in fifty pictures do not tell less."""
-_SOFTER = 0.03
-"""Of the sharpness between the lips, which may be lost where the library itself has less than ``SHARPEST`` of it."""
+_SLACK = 0.005
+"""Of flicker and of correlation: what is no worse may be rounded."""
 _BEYOND = 0.02
 """Eye distances around the inner lips that belong to the inside of a mouth."""
 
@@ -101,13 +99,13 @@ def objections(before: dict[str, Figures], after: dict[str, Figures]) -> tuple[s
             )
         if a.mouth <= b.mouth:
             found.append(f"the mouth is no nearer to the film with {row} ({b.mouth:.2f} to {a.mouth:.2f} dB)")
-        if a.sharp < SHARPEST or a.inner_sharp < min(SHARPEST, (1 - _SOFTER) * b.inner_sharp):
+        if min(a.sharp, a.inner_sharp) < SHARPEST:
             found.append(
                 f"it blurs with {row} ({a.sharp:.2f} of the film's sharpness, {a.inner_sharp:.2f} between the lips)"
             )
         if any(now > was + _SLACK for now, was in zip(a.flicker, b.flicker, strict=True)):
             found.append(f"it flickers more with {row} ({b.flicker[0]:.2f} to {a.flicker[0]:.2f})")
-        if a.opening < b.opening - _NOISE:
+        if a.opening < b.opening - _SLACK:
             found.append(f"the lips open less in time with {row} (r {b.opening:.3f} to {a.opening:.3f})")
     return tuple(found)
 
