@@ -270,3 +270,10 @@ def test_the_nose_does_not_speak(made: Library) -> None:
     assert share[[4, 33, 263, 10]].max() < 0.01
     assert share[[0, 14, 17, 61, 152]].min() > 0.75
     assert len(CONTROLS) == 131
+
+
+def test_what_moves_a_picture_does_not_depend_on_those_beside_it() -> None:
+    rng = np.random.default_rng(0)
+    target, moves = rng.uniform(0, 300, (131, 2)), rng.normal(0, 5, (131, 8))
+    box, grain = Box(0, 0, 312, 228), Grain.of(165)
+    assert np.array_equal(fields(target, moves[:, :4], box, grain), fields(target, moves, box, grain)[..., :4])

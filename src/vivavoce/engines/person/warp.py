@@ -109,7 +109,9 @@ def fields(target: npt.NDArray[np.floating], moves: npt.NDArray[np.floating], bo
     np.multiply(apart, np.log(apart) * np.float32(0.5), out=basis[:, :n])
     basis[:, n], basis[:, n + 1 :] = 1, nodes
     columns, rows = (side // grain.step for side in box.size)
-    return np.asarray((basis @ weights).reshape(rows, columns, -1))
+    # picture by picture: what one moves must not depend on which others are asked for beside it
+    pairs = [basis @ np.ascontiguousarray(weights[:, i : i + 2]) for i in range(0, weights.shape[1], 2)]
+    return np.hstack(pairs).reshape(rows, columns, -1)
 
 
 @lru_cache(maxsize=64)
