@@ -16,7 +16,21 @@ from torch.nn import functional
 from vivavoce.engines.nerf.encodings import DensePlane, Grid, HashedPlane, frequencies, harmonics
 from vivavoce.errors import InvalidInput
 
-__all__ = ["AudioAttention", "AudioNet", "AveNet", "Field", "Head", "Mlp", "Shape", "Torso", "take", "window"]
+__all__ = [
+    "EARS",
+    "AudioAttention",
+    "AudioNet",
+    "AveNet",
+    "Ear",
+    "Field",
+    "Head",
+    "LipsNet",
+    "Mlp",
+    "Shape",
+    "Torso",
+    "take",
+    "window",
+]
 
 AUDIO, GEOMETRY, HARMONICS = 32, 64, 16
 """Numbers of an audio code, of what the density net hands to the colour net, and of a direction."""
@@ -28,9 +42,19 @@ _MOST = 15.0
 _RIM = 0.001
 """Colours and opacities reach this far beyond 0 and 1, so that they can be 0 and 1."""
 
-Ear = Literal["deepspeech", "esperanto", "hubert", "ave"]
-EARS: dict[Ear, int] = {"deepspeech": 29, "esperanto": 44, "hubert": 1024, "ave": 512}
-"""Numbers that each kind of audio feature has."""
+Ear = Literal["deepspeech", "esperanto", "hubert", "ave", "mel", "lips"]
+EARS: dict[Ear, tuple[int, ...]] = {
+    "deepspeech": (29, 16),
+    "esperanto": (44, 16),
+    "hubert": (1024, 2),
+    "ave": (512,),
+    "mel": (80, 16),
+    "lips": (6,),
+}
+"""Shape of each kind of audio feature, a frame: the four of the publications, and two that need no weights.
+
+``mel``: bands and rows of ``face.mel.windows``. ``lips``: what sound and words ask of the mouth, ``library.FEATURES`` of
+the person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +119,25 @@ class AveNet(nn.Module):
         return self.encoder_fc1(x)
 
 
+class LipsNet(nn.Module):
+    """What the mouth is asked to do, ``(n, 6)``, to ``(n, 32)``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder_fc1 = nn.Sequential(nn.Linear(EARS["lips"][0], 64), nn.LeakyReLU(_SLOPE), nn.Linear(64, AUDIO))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """One code a frame."""
+        return self.encoder_fc1(x)
+
+
+def _listener(ear: Ear) -> nn.Module:
+    """The net that makes codes of a kind of features."""
+    if ear == "lips":
+        return LipsNet()
+    return AveNet() if ear == "ave" else AudioNet(EARS[ear][0])
+
+
 class AudioAttention(nn.Module):
     """The codes of ``WINDOW`` frames ``(n, 8, 32)``, weighed against each other, to one ``(n, 32)``."""
 
@@ -151,7 +194,7 @@ class Head(nn.Module):
         super().__init__()
         self.shape = shape = shape or Shape()
         plane, width = DensePlane if dense else HashedPlane, 3 * shape.grid.width
-        self.audio_net = AveNet() if shape.ear == "ave" else AudioNet(EARS[shape.ear])
+        self.audio_net = _listener(shape.ear)
         self.audio_att_net = AudioAttention()
         self.encoder_xy, self.encoder_yz, self.encoder_xz = (plane(shape.grid) for _ in range(3))
         if shape.eyes:
