@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ pytest.importorskip("safetensors")
 pytestmark = pytest.mark.neural
 
 from vivavoce.engines.nerf.encodings import Grid  # noqa: E402  torch first, or the file is skipped
-from vivavoce.engines.nerf.lessons import Lessons, Plan, School  # noqa: E402
+from vivavoce.engines.nerf.lessons import Lessons  # noqa: E402
 from vivavoce.engines.nerf.networks import Shape, Torso, window  # noqa: E402
 from vivavoce.engines.nerf.picture import Moment, picture  # noqa: E402
 from vivavoce.engines.nerf.rays import Camera, from_nerf, pixels  # noqa: E402
+from vivavoce.engines.nerf.school import Plan, School  # noqa: E402
 from vivavoce.errors import EngineUnavailable, InvalidInput  # noqa: E402
 
 TINY = Plan(Shape(codes=6, grid=Grid(levels=2, base=8, finest=16)), steps=8, rays=96, together=2, cells=16, seed=3)
@@ -135,6 +137,29 @@ def test_lessons_that_do_not_fit_are_refused(small: Lessons) -> None:
         Lessons(small.images[:5], small.poses, small.camera, small.audio, small.background)
     with pytest.raises(InvalidInput, match="16x16 pixels"):
         Lessons(small.images, small.poses, small.camera, small.audio, small.background[:8])
+
+
+def test_a_film_on_disk_teaches_what_one_in_memory_does(small: Lessons, tmp_path: Path) -> None:
+    """Bytes, a memory map, and a background for each frame, all alike: the same head to the last bit."""
+    held = (small.images * 255).round().to(torch.uint8)
+    np.save(tmp_path / "film.npy", held.numpy())
+    mapped = torch.from_numpy(np.load(tmp_path / "film.npy", mmap_mode="c"))
+    behind = small.background.expand(6, -1, -1, -1)
+    made = []
+    for images, background in ((held / 255, small.background), (mapped, behind.contiguous())):
+        school = School(TINY)
+        school.learn(replace(small, images=images, background=background), until=3)
+        made.append(tensors(school))
+    assert all(torch.equal(a, b) for a, b in zip(*made, strict=True))
+
+
+def test_every_frame_has_its_own_background(small: Lessons) -> None:
+    """Where a ray meets nothing, what it sees is its frame's."""
+    behind = torch.arange(6.0)[:, None, None, None].expand(6, 16, 16, 3) / 10
+    lessons = replace(small, background=behind)
+    drawn = lessons.drawn(np.random.default_rng(0), 64, 3)
+    assert torch.equal(lessons.behind(drawn)[:, 0], drawn.frames[drawn.of] / 10)
+    assert len(set(lessons.behind(drawn)[:, 0].tolist())) == 3
 
 
 def test_eyes_that_a_film_tells_are_learnt_too(small: Lessons) -> None:
