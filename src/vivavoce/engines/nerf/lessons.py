@@ -58,9 +58,8 @@ class Lessons:
     def __post_init__(self) -> None:
         """Raises ``InvalidInput`` when the parts are of different lengths or sizes."""
         n, height, width = self.images.shape[:3]
-        parts = (self.poses, self.audio, self.eyes, self.mouths, self.faces)
-        if self.background.ndim == self.images.ndim:
-            parts += (self.background,)
+        own = self.background if self.background.ndim == self.images.ndim else None
+        parts = (self.poses, self.audio, self.eyes, self.mouths, self.faces, own)
         lengths = {n} | {len(part) for part in parts if part is not None}
         if len(lengths) > 1:
             raise InvalidInput(
