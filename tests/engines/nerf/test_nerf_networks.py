@@ -100,17 +100,12 @@ def test_a_part_of_a_checkpoint_fills_a_net_and_another_is_refused() -> None:
         take(Head(Shape(ear="esperanto", codes=5, grid=SMALL.grid)), first.state_dict())
 
 
-@pytest.mark.parametrize(("ear", "steps"), [("deepspeech", 16), ("esperanto", 16), ("hubert", 2)])
-def test_every_kind_of_audio_becomes_a_code(ear: Any, steps: int) -> None:
-    heard = torch.randn(3, 8, EARS[ear], steps, generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("ear", EARS)
+def test_every_kind_of_audio_becomes_a_code(ear: Any) -> None:
+    heard = torch.randn(3, 8, *EARS[ear], generator=torch.Generator().manual_seed(0))
     net = Head(Shape(ear=ear, codes=1, grid=SMALL.grid))
     assert net.listen(heard).shape == (3, 32)
     assert torch.allclose(net.listen(heard)[1], net.listen(heard[1:2])[0], atol=1e-6)
-
-
-def test_synctalks_audio_is_one_row_a_frame() -> None:
-    net = Head(Shape(ear="ave", codes=1, grid=SMALL.grid))
-    assert net.listen(torch.randn(2, 8, 512)).shape == (2, 32)
 
 
 def test_the_attention_is_the_loop_that_it_stands_for() -> None:

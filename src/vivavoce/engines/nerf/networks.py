@@ -53,8 +53,8 @@ EARS: dict[Ear, tuple[int, ...]] = {
 }
 """Shape of each kind of audio feature, a frame: the four of the publications, and two that need no weights.
 
-``mel``: bands and rows of ``face.mel.windows``. ``lips``: what sound and words ask of the mouth, ``library.FEATURES`` of
-the person."""
+``mel``: bands and rows of ``face.mel.windows``. ``lips``: what sound and words ask of this person's mouth, by
+``library.FEATURES``."""
 
 
 @dataclass(frozen=True, slots=True)
