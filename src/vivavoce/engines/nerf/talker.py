@@ -14,18 +14,20 @@ from typing import Any, Literal, get_args
 import torch
 
 from vivavoce.engines.nerf.encodings import Grid, HashedPlane
-from vivavoce.engines.nerf.networks import Head, Shape, Torso, take
+from vivavoce.engines.nerf.networks import EARS, Head, Shape, Torso, take
 from vivavoce.engines.nerf.occupancy import Occupancy
 from vivavoce.engines.nerf.rays import Camera
 from vivavoce.errors import InvalidInput, NotFound
 
-__all__ = ["LARGEST", "LONGEST", "VERSION", "Engine", "Talker", "about", "load", "save"]
+__all__ = ["BEHIND", "FILM", "LARGEST", "LONGEST", "SOUND", "VERSION", "Engine", "Talker", "about", "load", "save"]
 
 Engine = Literal["ernerf", "synctalk"]
 
 VERSION = 1
 LARGEST, LONGEST = 1024, 15_000
 """Pixels along a side of the camera's picture; frames."""
+FILM, BEHIND, SOUND = "film.mp4", "behind.mp4", "heard.wav"
+"""Of an imported avatar, each where there is one: reels of the film and of what is behind its head, and its sound."""
 _BROKEN = (OSError, KeyError, IndexError, TypeError, ValueError, ZeroDivisionError, RuntimeError, InvalidInput)
 """What reading a damaged one raises, besides safetensors' own."""
 _FACTS, _TENSORS = "nerf.json", "nerf.safetensors"
@@ -107,16 +109,9 @@ def _misfit(talker: Talker) -> str:
 
 
 def _heard_or_infinite(talker: Talker) -> str:
-    if talker.heard is not None:
-        if not len(talker.heard):
-            return "the recording has no features"
-        try:
-            with torch.inference_mode():
-                talker.head.audio_net(talker.heard[:1].float())
-        except RuntimeError:
-            return (
-                f"features of the shape {tuple(talker.heard.shape)} are not what the ear {talker.head.shape.ear} hears"
-            )
+    ear, heard = talker.head.shape.ear, talker.heard
+    if heard is not None and (tuple(heard.shape[1:]) != EARS[ear] or not len(heard)):
+        return f"features of the shape {tuple(heard.shape)} are not what the ear {ear} hears"
     parts = {f"head.{name}": value for name, value in talker.head.state_dict().items()}
     parts |= {} if talker.torso is None else {f"torso.{k}": v for k, v in talker.torso.state_dict().items()}
     parts |= {name: value for name in _PLAIN if (value := getattr(talker, name)) is not None}
