@@ -5,7 +5,7 @@ axes are the published ones too, where a face that a NeRF file has looking along
 """
 
 from dataclasses import dataclass
-from math import ceil, sqrt
+from math import ceil, floor, sqrt
 from typing import NamedTuple
 
 import torch
@@ -22,8 +22,12 @@ MOST = 16
 """Places along one ray."""
 _NEAR = 0.05
 _PARALLEL = 1e-12
-_AT_ONCE = 1 << 22
-"""Places whose cells are looked up in one go."""
+_AT_ONCE, _AT_ONCE_THERE = 1 << 15, 1 << 25
+"""Places whose cells are looked up in one go: they fit a processor's cache, or a graphics card's memory."""
+_TOGETHER = 60, 20, 4
+"""Steps of one ray among them: as many as there is room for, of numbers that fill a word."""
+_BITS = 60
+"""Steps that one whole number marks."""
 
 
 def from_nerf(pose: torch.Tensor, scale: float = 4.0) -> torch.Tensor:
@@ -53,12 +57,22 @@ class Camera:
         ``pose`` ``(4, 4)``, or one for each: ``(n, 4, 4)``.
         """
         at = torch.arange(self.width * self.height, device=pose.device) if which is None else which
-        x = (at % self.width + 0.5 - self.centre[0]) / self.focal
-        y = (at // self.width + 0.5 - self.centre[1]) / self.focal
-        seen = torch.stack([x, y, torch.ones_like(x)], -1)
-        seen = (seen / seen.norm(dim=-1, keepdim=True)).to(pose)
-        turned = (pose[..., :3, :3] @ seen[..., None])[..., 0]
+        turned = turn(pose, self.seen(at))
         return pose[..., :3, 3].expand_as(turned), turned
+
+    def seen(self, which: torch.Tensor) -> torch.Tensor:
+        """Unit directions ``(n, 3)`` of pixels in the camera's own frame."""
+        x = (which % self.width + 0.5 - self.centre[0]) / self.focal
+        y = (which // self.width + 0.5 - self.centre[1]) / self.focal
+        long = (x * x + y * y + 1).sqrt()
+        return torch.stack([x / long, y / long, 1 / long]).T
+
+
+def turn(pose: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+    """Directions ``(n, 3)`` of a camera's frame in the cube's; every number by itself, so that it is always the same."""
+    x, y, z = seen.to(pose).unbind(-1)
+    rows = [pose[..., i, 0] * x + pose[..., i, 1] * y + pose[..., i, 2] * z for i in range(3)]
+    return torch.stack(rows).T
 
 
 def pixels(width: int, height: int, device: torch.device | str = "cpu") -> torch.Tensor:
@@ -106,38 +120,78 @@ def march(
     """The first ``most`` places along each ray, ``STEP`` apart, whose cells count.
 
     ``shift`` ``(n,)``, 0-1: how much of a step each ray begins later. Empty cells are skipped in whole steps, so that
-    every place is one of a row that is known beforehand: all of them are looked up at once.
+    every place is one of a row that is known beforehand.
     """
     near, far = span(origins, directions, box)
     near = near if shift is None else near + STEP * shift
-    longest = float((far - near).clamp(min=0).nan_to_num().amax()) if len(near) else 0.0
-    steps = STEP * torch.arange(max(1, ceil(longest / STEP)), device=near.device, dtype=near.dtype)
-    rows = max(1, _AT_ONCE // len(steps))
-    found = []
-    for first in range(0, max(1, len(near)), rows):
-        part = slice(first, first + rows)
-        found.append(_marched(origins[part], directions[part], near[part], far[part], steps, occupancy, most, first))
-    return Samples(*(torch.cat(a) for a in zip(*found, strict=True)))
+    marks = mark(origins, directions, near, far, occupancy)
+    steps = torch.stack([marks.take() for _ in range(most)], 1)
+    ray, turn = (steps >= 0).nonzero(as_tuple=True)
+    distance = near[ray] + STEP * steps[ray, turn]
+    return Samples(place(origins[ray], directions[ray], distance), ray, turn, distance)
 
 
-def _marched(
+def place(origins: torch.Tensor, directions: torch.Tensor, distance: torch.Tensor) -> torch.Tensor:
+    """``(…, 3)``: that far along rays, and within the cube even when the last digit is rounded up."""
+    return (origins + distance[..., None] * directions).clamp(-1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Steps of ``n`` rays whose cells count."""
+
+    first: int
+    """The step that is marked in the lowest bit."""
+    words: torch.Tensor
+    """``(w, n)`` of 64-bit integers, in each of which 60 steps are marked."""
+
+    def of(self, which: torch.Tensor | slice) -> "Marks":
+        """Those of some rays."""
+        return Marks(self.first, self.words[:, which])
+
+    def take(self) -> torch.Tensor:
+        """The first step of each ray, ``(n,)``, whose mark is taken away; -1 where there is none."""
+        step = torch.full_like(self.words[0], -1)
+        for i, word in enumerate(self.words):
+            lowest = torch.where(step < 0, word & -word, 0)
+            word ^= lowest
+            # a power of two is told by its float's exponent
+            bit = (lowest.float().view(torch.int32) >> 23) - 127
+            step = torch.where(lowest > 0, bit + self.first + _BITS * i, step)
+        return step
+
+    def left(self) -> torch.Tensor:
+        """Which rays have any, ``(n,)``."""
+        return (self.words != 0).any(0)
+
+
+def mark(
     origins: torch.Tensor,
     directions: torch.Tensor,
     near: torch.Tensor,
     far: torch.Tensor,
-    steps: torch.Tensor,
     occupancy: Occupancy,
-    most: int,
-    first: int,
-) -> Samples:
-    at = near[:, None] + steps
-    ray, step = (at < far[:, None]).nonzero(as_tuple=True)
-    x = (origins[ray] + at[ray, step][:, None] * directions[ray]).clamp(-1, 1)
-    full = torch.zeros(at.shape, dtype=torch.bool, device=at.device)
-    full[ray, step] = occupancy.at(x)
-    turn = full.cumsum(1) - 1
-    full &= turn < most
-    ray, step = full.nonzero(as_tuple=True)
-    distance = at[ray, step]
-    x = (origins[ray] + distance[:, None] * directions[ray]).clamp(-1, 1)
-    return Samples(x, ray + first, turn[ray, step], distance)
+    within: torch.Tensor | None = None,
+) -> Marks:
+    """Which steps of rays from ``near`` to ``far`` are in cells that count.
+
+    ``within`` ``(6,)``: a box outside which no cell counts, so that nothing is looked up there.
+    """
+    enter, leave = (near, far) if within is None else span(origins, directions, within)
+    leave = torch.minimum(leave, far)
+    ends = (torch.stack([enter, leave]) - near)[:, leave > enter] / STEP
+    if not ends.numel():
+        return Marks(0, torch.zeros(1, len(near), dtype=torch.int64, device=near.device))
+    first, last = max(0, floor(float(ends[0].amin())) - 1), ceil(float(ends[1].amax())) + 1
+    found = torch.zeros(-(-(last - first) // _BITS), len(near), dtype=torch.int64, device=near.device)
+    room = _AT_ONCE if near.device.type == "cpu" else _AT_ONCE_THERE
+    together = next((n for n in _TOGETHER if n * len(near) <= room), _TOGETHER[-1])
+    rays = max(1, room // together)
+    for part in (slice(i, i + rays) for i in range(0, len(near), rays)):
+        for start in range(first, last, together):
+            step = torch.arange(start, min(last, start + together), device=near.device)[:, None]
+            distance = near[part] + STEP * step.to(near)
+            full = occupancy.at(place(origins[part], directions[part], distance).flatten(0, 1)).view(distance.shape)
+            bits = (full & (distance < far[part])).long() << (step - first) % _BITS
+            found[(start - first) // _BITS, part] |= bits.sum(0)
+    return Marks(first, found)
