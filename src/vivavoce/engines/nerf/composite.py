@@ -6,9 +6,9 @@ import torch
 
 from vivavoce.engines.nerf.rays import MOST, STEP, Samples
 
-__all__ = ["Pixels", "composite", "over"]
+__all__ = ["GONE", "Pixels", "composite", "over"]
 
-_GONE = 1e-4
+GONE = 1e-4
 """Light that is left, below which what lies behind is not looked at."""
 
 
@@ -37,7 +37,7 @@ def composite(
     thick = thick.index_put((samples.ray, samples.turn), density * step)
     before = thick.cumsum(1) - thick
     left = torch.exp(-before)
-    seen = (left * -torch.expm1(-thick) * (left >= _GONE))[samples.ray, samples.turn]
+    seen = (left * -torch.expm1(-thick) * (left >= GONE))[samples.ray, samples.turn]
     told = torch.cat([colour, torch.ones_like(density)[:, None], (samples.far + step)[:, None]], -1)
     made = density.new_zeros(rays, 5).index_add(0, samples.ray, seen[:, None] * told)
     return Pixels(made[:, :3], made[:, 3], made[:, 4], seen)

@@ -5,7 +5,9 @@ dimensions, hashed or tiled as ER-NeRF and SyncTalk have them. A grid that hashe
 its levels expands into a dense picture, ``DensePlane``, which ``grid_sample`` reads several times faster.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from math import ceil
 from typing import Any, Literal
 
@@ -14,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-__all__ = ["DensePlane", "Grid", "HashedPlane", "Level", "frequencies", "harmonics"]
+__all__ = ["DensePlane", "Grid", "HashedPlane", "Level", "Stack", "frequencies", "harmonics"]
 
 _PRIME = 2654435761
 _WORD = 0xFFFFFFFF
@@ -179,5 +181,46 @@ class DensePlane(nn.Module):
             # ((x + 1) / 2 scale + 1/2) points from the first is this much of the way from -1 to 1
             place = (at * level.scale + (level.scale + 1 - level.resolution)) / level.resolution
             read = functional.grid_sample(picture, place, mode="bilinear", align_corners=True)
-            told.append(read[0, :, :, 0].T)
-        return torch.cat(told, -1) * inside
+            told.append(read[0, :, :, 0])
+        return torch.cat(told).T * inside
+
+
+class Stack:
+    """Several dense planes of one grid, with levels of alike sizes in one picture: read with a call for four levels.
+
+    To render with; it takes the planes' numbers as they are when it is made.
+    """
+
+    _TOGETHER = 4
+    """Levels of a picture, whose points beyond a smaller one's are empty; all in one would be half empty."""
+
+    def __init__(self, planes: Sequence[DensePlane], axes: Sequence[tuple[int, int]]) -> None:
+        """``axes``: which two of a position's numbers each plane is asked with."""
+        grid, table = planes[0].grid, planes[0].table
+        self.order: list[int] = []
+        """Where a row of what is read stands among the features of the planes, one plane after the other."""
+        self._axes = [list(a) for a in zip(*axes, strict=True)]
+        self._pictures: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        for first in range(0, len(table), self._TOGETHER):
+            levels = range(first, min(len(table), first + self._TOGETHER))
+            points = max(table[i].resolution for i in levels) + 1
+            kept = planes[0].levels[0].detach()
+            picture = kept.new_zeros(len(levels), len(planes), grid.features, points, points)
+            for i, plane in product(levels, range(len(planes))):
+                side = table[i].resolution + 1
+                picture[i - first, plane, :, :side, :side] = planes[plane].levels[i].detach()[0]
+                self.order += [plane * grid.width + i * grid.features + f for f in range(grid.features)]
+            # ((x + 1) / 2 scale + 1/2) points from the first, of so many that the picture has
+            slope = kept.new_tensor([table[i].scale / (points - 1) for i in levels])
+            start = kept.new_tensor([(table[i].scale + 1) / (points - 1) - 1 for i in levels])
+            self._pictures.append((picture.flatten(0, 1), slope[:, None, None, None], start[:, None, None, None]))
+
+    def read(self, x: torch.Tensor) -> torch.Tensor:
+        """Positions ``(3, n)`` within -1 and 1 to features ``(width of all planes, n)``, in ``order``."""
+        at = torch.stack([x[axis] for axis in self._axes], -1)
+        told = []
+        for picture, slope, start in self._pictures:
+            place = torch.addcmul(start, at, slope).flatten(0, 1)[:, :, None]
+            read = functional.grid_sample(picture, place, mode="bilinear", align_corners=True)
+            told.append(read.flatten(0, 1)[..., 0])
+        return torch.cat(told)

@@ -69,7 +69,7 @@ class Camera:
 
 
 def turn(pose: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-    """Directions ``(n, 3)`` of a camera's frame in the cube's; every number by itself, so that it is always the same."""
+    """Directions ``(n, 3)`` of a camera's frame in the cube's; each number by itself, so that it is always the same."""
     x, y, z = seen.to(pose).unbind(-1)
     rows = [pose[..., i, 0] * x + pose[..., i, 1] * y + pose[..., i, 2] * z for i in range(3)]
     return torch.stack(rows).T
