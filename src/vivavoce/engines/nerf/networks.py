@@ -49,12 +49,12 @@ EARS: dict[Ear, tuple[int, ...]] = {
     "hubert": (1024, 2),
     "ave": (512,),
     "mel": (80, 16),
-    "lips": (6,),
+    "lips": (8,),
 }
 """Shape of each kind of audio feature, a frame: the four of the publications, and two that need no weights.
 
-``mel``: bands and rows of ``face.mel.windows``. ``lips``: what sound and words ask of this person's mouth, by
-``library.FEATURES``."""
+``mel``: bands and rows of ``face.mel.windows``. ``lips``: what sound and words ask of this person's mouth, as
+``ears.spoken_lips`` tells it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class AveNet(nn.Module):
 
 
 class LipsNet(nn.Module):
-    """What the mouth is asked to do, ``(n, 6)``, to ``(n, 32)``."""
+    """What the mouth is asked to do, ``(n, 8)``, to ``(n, 32)``."""
 
     def __init__(self) -> None:
         super().__init__()

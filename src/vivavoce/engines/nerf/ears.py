@@ -1,0 +1,113 @@
+"""What a head hears: features of a sound, or of what it asks of the mouth, a row a frame.
+
+A head knows one kind. Where nothing here makes that kind, it is refused with a sentence, and never replaced by another.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from vivavoce.engines.nerf.networks import Ear
+from vivavoce.engines.person.drive import Target, drive
+from vivavoce.engines.person.library import Library
+from vivavoce.engines.person.verdict import SHUT
+from vivavoce.errors import EngineUnavailable, InvalidInput
+from vivavoce.face.mel import RATE, mel, windows
+from vivavoce.media.audio import resample
+from vivavoce.models import ModelStore
+from vivavoce.nouns import Audio, Canvas, Speech
+
+__all__ = ["check_ear", "expression", "features_of_sound", "filmed_lips", "spoken_lips"]
+
+F32 = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.intp]
+
+_SHUT = 3.0
+"""Percentile of the gaps between the lips that is a shut mouth's."""
+_WITHIN = 0.5, 99.5
+"""Percentiles of the film beyond which nothing is asked: no net knows what is there."""
+_BY_NPY = {
+    "deepspeech": "DeepSpeech needs TensorFlow 2.8, which is not supported",
+    "esperanto": "no encoder of this kind (wav2vec 2.0, Esperanto) is built in",
+    "hubert": "no HuBERT encoder is built in",
+}
+
+
+def check_ear(ear: Ear, models: ModelStore) -> None:
+    """Raise ``EngineUnavailable`` where a new sound cannot be turned into this kind of features."""
+    if ear in _BY_NPY:
+        raise EngineUnavailable(
+            f"This head hears features of the kind {ear}, and {_BY_NPY[ear]}; it can speak the recording that it was "
+            "imported with. Train it anew here to let it say anything."
+        )
+    if ear == "ave" and not models.own("ave"):
+        raise EngineUnavailable(
+            "This head hears features of the audio-visual encoder; put audio_visual_encoder.pth into the folder "
+            "VIVAVOCE_MODELS__DIR."
+        )
+
+
+def features_of_sound(ear: Ear, audio: Audio, n_frames: int, fps: float, models: ModelStore) -> F32:
+    """``(n_frames, *EARS[ear])`` of a sound, for the kinds that are read off the sound alone.
+
+    Raises ``EngineUnavailable`` where there is no encoder.
+    """
+    check_ear(ear, models)
+    if ear == "lips":
+        raise InvalidInput("What is asked of the mouth is not read off the sound alone.")
+    rows = mel(resample(audio, RATE).samples)
+    if ear == "mel":
+        return windows(rows, n_frames, fps, offset=-1)  # the window's middle lies in the picture's time
+    from vivavoce.engines.nerf.ave import encoder
+
+    return encoder(models.own("ave")[0])(windows(rows, n_frames, fps, hold=True))
+
+
+def filmed_lips(library: Library) -> F32:
+    """What the mouth does in each picture of a film, ``(n, 8)``: six numbers of speech, two of the expression."""
+    return np.concatenate([library.features, expression(library)], axis=1).astype(np.float32)
+
+
+def expression(library: Library) -> F32:
+    """How wide and how high the corners of the mouth are drawn when nothing is said, ``(n, 2)``, eye distances."""
+    corners = library.slow[:, [61, 291]]
+    width = np.linalg.norm(corners[:, 0, :2] - corners[:, 1, :2], axis=1)
+    height = corners[..., 1].mean(axis=1) - library.slow[:, [0, 17], 1].mean(axis=1)
+    return np.stack([width, height], axis=1).astype(np.float32)
+
+
+def spoken_lips(library: Library, speech: Speech, canvas: Canvas, bases: Ints, expressiveness: float = 1.0) -> F32:
+    """What a speech asks of this person's mouth in each frame, ``(n, 8)``; the expression is that of ``bases`` ``(n,)``.
+
+    Nothing is asked that the film does not show. The mouth begins and ends at rest.
+    """
+    target = drive(library, speech, canvas, expressiveness)
+    usable = library.usable
+    own = library.features[usable]
+    asked = _features(library, target)
+    gap = float(np.percentile(own[:, 0], _SHUT))
+    asked[:, 0] = asked[:, 0] * (1 - target.press) + min(gap, float(own[:, 0].min(initial=gap)) + 0.002) * target.press
+    rest = target.rest.copy()
+    rest[[0, -1]] = 1
+    asked += rest[:, None] * (_resting(library) - asked)
+    low, high = np.percentile(own, _WITHIN, axis=0)
+    return np.concatenate([np.clip(asked, low, high), expression(library)[bases]], axis=1).astype(np.float32)
+
+
+def _features(library: Library, target: Target) -> F32:
+    """By ``library.FEATURES``; what is told by components is told by them as the film's pictures are."""
+    if target.features is not None:
+        return target.features.copy()
+    assert target.weights is not None
+    rows = np.concatenate([library.weights, np.ones((len(library), 1), np.float32)], axis=1)
+    usable = library.usable
+    told, *_ = np.linalg.lstsq(rows[usable], library.features[usable], rcond=None)
+    wanted = np.concatenate([target.weights, np.ones((len(target), 1), np.float32)], axis=1)
+    return np.asarray(wanted @ told, np.float32)
+
+
+def _resting(library: Library) -> F32:
+    """``(6,)``: of the pictures in which the lips are shut."""
+    shut = library.usable & (library.opening < SHUT)
+    if not shut.any():
+        shut = library.usable & (library.opening <= np.percentile(library.opening[library.usable], _SHUT))
+    return np.asarray(np.median(library.features[shut], axis=0), np.float32)

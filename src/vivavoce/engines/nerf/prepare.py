@@ -1,0 +1,247 @@
+"""From a person's film to what a field learns from: the square of each picture, what is behind the head, poses, eyes.
+
+The film has been watched already (``person.prepare``): its reels and landmarks lie in the avatar's folder. What is made
+here lies in the work folder as memory maps, so that half an hour of film needs no more memory than ten seconds.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from vivavoce.engines.nerf import layers
+from vivavoce.engines.nerf.ears import features_of_sound, filmed_lips
+from vivavoce.engines.nerf.layers import Square
+from vivavoce.engines.nerf.lessons import Lessons
+from vivavoce.engines.nerf.networks import Ear
+from vivavoce.engines.nerf.poses import camera_poses
+from vivavoce.engines.nerf.rays import Camera
+from vivavoce.engines.person.library import Library
+from vivavoce.engines.photo.shoot import picture_of
+from vivavoce.errors import InvalidInput
+from vivavoce.face import mesh as m
+from vivavoce.media import audio, video
+from vivavoce.media.reel import Reel
+from vivavoce.models import ModelStore
+from vivavoce.nouns import Audio
+from vivavoce.ports import Report
+
+__all__ = ["Prepared", "blinks", "eyes_of", "prepare"]
+
+Bytes = npt.NDArray[np.uint8]
+F32 = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+_VERSION = 1
+_WALL = 40
+"""Pictures that the wall is made out from."""
+_LONGEST = 2000.0
+"""Seconds of sound; films are shorter."""
+_MOUTH = sorted({*m.OUTER_UPPER, *m.OUTER_LOWER})
+_MOUTH_MARGIN, _FACE_MARGIN = 0.12, 0.1
+"""Eye distances around the lips and the face that are theirs."""
+_BROW = 0.12
+"""Eye distances by which a brow moves from usual to wholly up or down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A film of ``n`` pictures, taken apart; ``pictures`` and ``behind`` are memory maps."""
+
+    square: Square
+    camera: Camera
+    pictures: Bytes
+    """``(n, pixels, pixels, 3)``."""
+    behind: Bytes
+    """The same, without the head."""
+    plate: Bytes
+    """``(pixels, pixels, 3)``: the wall."""
+    poses: F32
+    """``(n, 4, 4)``, in the frame of ``rays.from_nerf``."""
+    eyes: F32
+    """``(n, 1 or 7)``."""
+    heard: F32
+    """Features of the film's own sound, or of what its mouth does: a row a picture, normalised."""
+    ear_mean: F32
+    ear_spread: F32
+    mouths: Ints
+    """``(n, 4)``: first and last column, first and last row."""
+    faces: Ints
+    """The same of the face."""
+    masks: Bytes
+    """``(n, pixels / 2, pixels / 2)``: the part that SyncTalk lays over the film."""
+    good: tuple[int, ...]
+    """Pictures to learn from: sharp, with nothing before the mouth."""
+    error: float
+    """How far landmarks are from where the poses have them, eye distances."""
+
+    def lessons(self, taught: tuple[int, ...] = ()) -> Lessons:
+        """For a school; of all good pictures unless told."""
+        return Lessons(
+            torch.from_numpy(self.pictures),
+            torch.from_numpy(self.poses),
+            self.camera,
+            torch.from_numpy(self.heard),
+            torch.from_numpy(self.behind),
+            eyes=torch.from_numpy(self.eyes),
+            mouths=torch.from_numpy(self.mouths),
+            taught=taught or self.good,
+            plate=torch.from_numpy(self.plate),
+            faces=torch.from_numpy(self.faces),
+        )
+
+
+def prepare(
+    library: Library,
+    folder: Path,
+    work: Path,
+    models: ModelStore,
+    *,
+    ear: Ear = "lips",
+    eyes: int = 1,
+    pixels: int = 512,
+    report: Report = lambda *_: None,
+) -> Prepared:
+    """Take the film of an avatar's ``folder`` apart; what is done already lies in ``work``.
+
+    ``eyes``: 1, how far they are shut, or 7 numbers of brows and lids. ``report`` hears 0-1 with ``layers``. Raises
+    ``EngineUnavailable`` where the sound cannot be heard in the way of ``ear``, ``FaceRejected``, and ``InvalidInput``
+    for a film without sound where sound is to be heard.
+    """
+    n = len(library.footage.track.points)
+    square = layers.square_around(library.points[:n][library.seen[:n]], library.footage.size, pixels)
+    points = square.placed(library.points[:n])
+    heard = _heard(library, folder, models, ear)
+    shape = np.median(library.slow[library.usable], axis=0)
+    width, height = library.footage.size
+    centre = tuple(float(v) for v in square.placed(np.array([width / 2 - 0.5, height / 2 - 0.5], np.float32)) + 0.5)
+    found = camera_poses(points + 0.5, shape, library.seen[:n], (centre[0], centre[1]), pixels / 512)
+    pictures, behind, plate = _layers(library, folder, work, models, square, report)
+    mean, spread = (heard.mean(axis=0), heard.std(axis=0) + 1e-4) if ear == "lips" else _unchanged(heard)
+    half = layers.Square(square.x, square.y, square.side, pixels // 2)
+    placed = half.placed(library.points[:n])
+    masks = np.stack([np.uint8(255 * layers.face_mask(p, (pixels // 2,) * 2) + 0.5) for p in placed])
+    return Prepared(
+        square=square,
+        camera=Camera(found.focal, (centre[0], centre[1]), pixels, pixels),
+        pictures=pictures,
+        behind=behind,
+        plate=plate,
+        poses=found.cameras.astype(np.float32),
+        eyes=eyes_of(library, eyes)[:n],
+        heard=((heard - mean) / spread).astype(np.float32),
+        ear_mean=mean.astype(np.float32),
+        ear_spread=spread.astype(np.float32),
+        mouths=_boxes(points[:, _MOUTH], points, _MOUTH_MARGIN, pixels),
+        faces=_boxes(points, points, _FACE_MARGIN, pixels),
+        masks=masks,
+        good=tuple(np.flatnonzero(library.usable[:n] & library.seen[:n]).tolist()),
+        error=found.error,
+    )
+
+
+def _unchanged(heard: F32) -> tuple[F32, F32]:
+    return np.zeros(heard.shape[1:], np.float32), np.ones(heard.shape[1:], np.float32)
+
+
+def _heard(library: Library, folder: Path, models: ModelStore, ear: Ear) -> F32:
+    """Features of the film's own sound, a row for each of its pictures."""
+    n = len(library.footage.track.points)
+    if ear == "lips":
+        return filmed_lips(library)[:n]
+    try:
+        sound = audio.decode(folder / "source", max_seconds=_LONGEST, rate=16_000)
+    except InvalidInput as e:
+        raise InvalidInput("The video has no sound that a head could learn to follow; choose ear=lips.") from e
+    ahead = round(video.sound_ahead(folder / "source") * sound.rate)
+    samples = sound.samples[ahead:] if ahead >= 0 else np.pad(sound.samples, (-ahead, 0))
+    return features_of_sound(ear, Audio(samples, sound.rate), n, float(library.footage.fps), models)
+
+
+def blinks(shape: F32) -> F32:
+    """How far each eye is shut in canonical shapes ``(n, 468, 3)``: ``(n, 2)`` 0-1, the picture's left first."""
+    lids = [np.linalg.norm(shape[:, a, :2] - shape[:, b, :2], axis=1) for a, b in ((159, 145), (386, 374))]
+    height = np.stack(lids, axis=1)
+    usual = np.percentile(height, 75, axis=0)
+    return np.clip(1 - (height / usual - 0.2) / 0.7, 0, 1).astype(np.float32)
+
+
+def eyes_of(library: Library, count: int) -> F32:
+    """``(n, 1)``: how far the eyes are shut; ``(n, 7)``: brows down, up within and up without, and the lids.
+
+    The seven stand where MediaPipe's blendshapes stand that SyncTalk takes: browDownLeft, browDownRight, browInnerUp,
+    browOuterUpLeft, browOuterUpRight, eyeBlinkLeft, eyeBlinkRight, left and right being the person's.
+    """
+    shape = library.head.shape
+    shut = blinks(shape)
+    if count == 1:
+        return shut.mean(axis=1, keepdims=True)
+
+    def risen(brow: tuple[int, ...], lid: tuple[int, int]) -> F32:
+        height = shape[:, list(lid), 1].mean(axis=1) - shape[:, list(brow), 1].mean(axis=1)
+        return np.asarray((height - np.median(height[library.usable])) / _BROW, np.float32)
+
+    inner = [risen((336, 285), (362, 263)), risen((107, 55), (33, 133))]  # the person's left, and right
+    outer = [risen((300, 293), (362, 263)), risen((70, 63), (33, 133))]
+    rows = [-inner[0], -inner[1], (inner[0] + inner[1]) / 2, outer[0], outer[1], shut[:, 1], shut[:, 0]]
+    return np.clip(np.stack(rows, axis=1), 0, 1).astype(np.float32)
+
+
+def _boxes(parts: F32, points: F32, margin: float, pixels: int) -> Ints:
+    eye = np.linalg.norm(points[:, 263, :2] - points[:, 33, :2], axis=1)[:, None] * margin
+    low, high = parts[..., :2].min(axis=1) - eye, parts[..., :2].max(axis=1) + eye
+    both = np.stack([low[:, 0], high[:, 0], low[:, 1], high[:, 1]], axis=1)
+    return np.clip(np.round(both), 0, pixels - 1).astype(np.int64)
+
+
+# ---- pictures
+
+
+def _layers(
+    library: Library, folder: Path, work: Path, models: ModelStore, square: Square, report: Report
+) -> tuple[Bytes, Bytes, Bytes]:
+    """The square of each picture, what is behind the head there, and the wall; taken from ``work`` when it is there."""
+    n = len(library.footage.track.points)
+    told = work / "layers.json"
+    key: dict[str, Any] = {"version": _VERSION, **asdict(square), "n": n, "film": _digest(library.points[:n])}
+    size = (n, square.pixels, square.pixels)
+    names = ("pictures.npy", "behind.npy", "plate.npy")
+    try:
+        whole = json.loads(told.read_text(encoding="utf-8")) == key
+    except (OSError, ValueError):
+        whole = False
+    if not whole:
+        told.unlink(missing_ok=True)
+        pictures = np.lib.format.open_memmap(work / names[0], "w+", np.uint8, (*size, 3))
+        behind = np.lib.format.open_memmap(work / names[1], "w+", np.uint8, (*size, 3))
+        mattes = np.lib.format.open_memmap(work / "mattes.npy", "w+", np.uint8, size)
+        points = square.placed(library.points[:n])
+        with Reel(folder / library.footage.takes[0].name) as reel:
+            for i in range(n):
+                pictures[i] = layers.cut(picture_of(reel[i]), square)
+                mattes[i] = np.uint8(255 * layers.matte_of(pictures[i], points[i], models) + 0.5)
+                report(0.8 * i / n, "layers")
+        some = np.unique(np.linspace(0, n - 1, _WALL).astype(int)).tolist()
+        plate = layers.plate_of([pictures[i] for i in some], [_share(mattes[i]) for i in some])
+        for i in range(n):
+            behind[i] = layers.behind(pictures[i], _share(mattes[i]), points[i], plate)
+            report(0.8 + 0.2 * i / n, "layers")
+        np.save(work / names[2], plate)
+        pictures.flush(), behind.flush()
+        (work / "mattes.npy").unlink()
+        told.write_text(json.dumps(key), encoding="utf-8")
+    opened = [np.load(work / name, mmap_mode="c", allow_pickle=False) for name in names]
+    return opened[0], opened[1], opened[2]
+
+
+def _share(matte: Bytes) -> F32:
+    return matte.astype(np.float32) / 255
+
+
+def _digest(points: F32) -> str:
+    return hashlib.sha256(np.ascontiguousarray(points).tobytes()).hexdigest()[:16]
