@@ -19,10 +19,10 @@ from vivavoce.engines.nerf.lessons import Lessons  # noqa: E402
 from vivavoce.engines.nerf.networks import Shape, Torso, window  # noqa: E402
 from vivavoce.engines.nerf.picture import Moment, picture  # noqa: E402
 from vivavoce.engines.nerf.rays import Camera, from_nerf, pixels  # noqa: E402
-from vivavoce.engines.nerf.school import Plan, School  # noqa: E402
+from vivavoce.engines.nerf.school import Plan, Progress, School  # noqa: E402
 from vivavoce.errors import EngineUnavailable, InvalidInput  # noqa: E402
 
-TINY = Plan(Shape(codes=6, grid=Grid(levels=2, base=8, finest=16)), steps=8, rays=96, together=2, cells=16, seed=3)
+TINY = Plan(Shape(codes=6, grid=Grid(levels=2, base=8, finest=16)), head=8, rays=96, together=2, cells=16, seed=3)
 
 
 def film(frames: int, side: int, taught: tuple[int, ...] = ()) -> Lessons:
@@ -64,15 +64,16 @@ def small() -> Lessons:
 
 def tensors(school: School) -> list[Any]:
     return [
-        *school._head.state_dict().values(),
+        *school._head.net.state_dict().values(),
         *school.mean.state_dict().values(),
         *school.cells.state_dict().values(),
     ]
 
 
 def test_a_training_that_was_interrupted_ends_as_one_that_was_not(small: Lessons, tmp_path: Path) -> None:
-    whole, told = School(TINY), []
-    whole.learn(small, lambda step, of, loss: told.append((step, of, loss)))
+    told: list[Progress] = []
+    whole = School(TINY)
+    whole.learn(small, told.append)
     assert [t[:2] for t in told] == [(i + 1, 8) for i in range(8)]
     assert all(np.isfinite(t[2]) for t in told)
     first = School(TINY)
@@ -90,7 +91,7 @@ def test_a_training_that_was_interrupted_ends_as_one_that_was_not(small: Lessons
 def test_another_seed_is_another_training(small: Lessons) -> None:
     made = []
     for seed in (1, 1, 2):
-        school = School(Plan(TINY.shape, steps=2, rays=32, cells=8, seed=seed))
+        school = School(Plan(TINY.shape, head=2, rays=32, cells=8, seed=seed))
         school.learn(small)
         made.append(school.mean.sigma_net.net[0].weight)
     assert torch.equal(made[0], made[1])
@@ -101,8 +102,8 @@ def test_who_is_told_may_end_it(small: Lessons) -> None:
     class EnoughError(Exception):
         pass
 
-    def tell(step: int, of: int, loss: float) -> None:
-        if step == 3:
+    def tell(now: Progress) -> None:
+        if now.step == 3:
             raise EnoughError
 
     school = School(TINY)
@@ -167,9 +168,9 @@ def test_eyes_that_a_film_tells_are_learnt_too(small: Lessons) -> None:
         small.images, small.poses, small.camera, small.audio, small.background, eyes=torch.linspace(0, 1, 6)[:, None]
     )
     school = School(TINY)
-    before = school._head.eye_att_net.net[1].weight.clone()
+    before = school._head.net.eye_att_net.net[1].weight.clone()
     school.learn(lessons)
-    assert not torch.equal(school._head.eye_att_net.net[1].weight, before)
+    assert not torch.equal(school._head.net.eye_att_net.net[1].weight, before)
 
 
 def test_a_picture_has_the_torso_under_the_head_and_the_background_under_both(
@@ -209,10 +210,11 @@ def test_a_head_of_known_geometry_is_learnt_and_its_mouth_follows_the_sound(tmp_
     held = tuple(range(3, 48, 6))
     lessons = film(48, 64, taught=tuple(i for i in range(48) if i not in held))
     grid = Grid(levels=6, features=2, base=16, finest=128)
-    plan = Plan(Shape(eyes=0, code=0, grid=grid), steps=700, rays=1024, together=4, cells=64)
-    school, told = School(plan), []
-    school.learn(lessons, lambda *now: told.append(now))
-    losses = [loss for *_, loss in told]
+    plan = Plan(Shape(eyes=0, code=0, grid=grid), head=700, rays=1024, together=4, cells=64)
+    told: list[Progress] = []
+    school = School(plan)
+    school.learn(lessons, told.append)
+    losses = [now.loss for now in told]
     assert np.mean(losses[-50:]) < 0.1 * np.mean(losses[:20])
     mean = lessons.images[list(lessons.taught)].mean(0).numpy()
     scores = [psnr(said(school, lessons, i), lessons.images[i].numpy()) for i in held]

@@ -1,7 +1,7 @@
 """What a head learns from: a film of one person, and the rays that are drawn from it."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,8 +12,8 @@ from vivavoce.errors import InvalidInput
 
 __all__ = ["Drawn", "Lessons"]
 
-_CLOSE = 0.4
-"""Of the rays are drawn from the mouth, where it is told."""
+_CLOSE, _LIDS = 0.4, 0.1
+"""Of the rays are drawn from the mouth and from the eyes, where these are told."""
 
 
 class Drawn(NamedTuple):
@@ -54,12 +54,14 @@ class Lessons:
     """``(height, width, 3)``: what lies behind the torso. Bytes, or 0-1."""
     faces: torch.Tensor | None = None
     """``(n, 4)``, as ``mouths``: what the sound may move."""
+    lids: torch.Tensor | None = None
+    """``(n, 4)``, as ``mouths``: both eyes, which fewer rays are drawn from."""
 
     def __post_init__(self) -> None:
         """Raises ``InvalidInput`` when the parts are of different lengths or sizes."""
         n, height, width = self.images.shape[:3]
         own = self.background if self.background.ndim == self.images.ndim else None
-        parts = (self.poses, self.audio, self.eyes, self.mouths, self.faces, own)
+        parts = (self.poses, self.audio, self.eyes, self.mouths, self.faces, self.lids, own)
         lengths = {n} | {len(part) for part in parts if part is not None}
         if len(lengths) > 1:
             raise InvalidInput(
@@ -75,18 +77,43 @@ class Lessons:
         """The ones to learn from."""
         return self.taught or tuple(range(len(self.images)))
 
-    def drawn(self, chance: np.random.Generator, rays: int, together: int) -> Drawn:
-        """Rays of ``together`` frames, anywhere in the picture; some of them from the mouth, where it is told."""
-        choice = np.array(self.frames())
-        frames = chance.choice(choice, min(together, len(choice)), replace=False)
+    def drawn(self, chance: np.random.Generator, rays: int, together: int, *, close: bool = True) -> Drawn:
+        """Rays of ``together`` frames, anywhere in the picture; with ``close``, some from the mouth and the eyes."""
+        frames = self._some(chance, together)
         of = np.arange(rays) * len(frames) // rays
         boxes = np.tile([[0, self.camera.width - 1, 0, self.camera.height - 1]], (rays, 1))
-        if self.mouths is not None:
-            close = chance.random(rays) < _CLOSE
-            boxes[close] = self.mouths.cpu().numpy()[frames[of[close]]]
+        part = chance.random(rays)
+        for box, least, most in ((self.mouths, 0.0, _CLOSE), (self.lids, _CLOSE, _CLOSE + _LIDS)):
+            if close and box is not None:
+                there = (part >= least) & (part < most)
+                boxes[there] = box.cpu().numpy()[frames[of[there]]]
         column, row = (chance.integers(boxes[:, i], boxes[:, i + 1], endpoint=True) for i in (0, 2))
-        shift = chance.random(rays, np.float32)
-        found = frames, of, row * self.camera.width + column, shift
+        return self._told(frames, of, row * self.camera.width + column, chance.random(rays, np.float32))
+
+    def patches(self, chance: np.random.Generator, count: int, side: int, together: int) -> Drawn:
+        """Squares of ``side`` pixels over the mouth, or anywhere where that is not told, of ``together`` frames.
+
+        Their pixels stand by square, row and column: ``(count, side, side)``. None reaches beyond the picture.
+        """
+        frames = self._some(chance, together)
+        of = np.arange(count) * len(frames) // count
+        whole = np.array([0, self.camera.width - 1, 0, self.camera.height - 1])
+        boxes = np.tile(whole, (count, 1)) if self.mouths is None else self.mouths.cpu().numpy()[frames[of]]
+        corners = []
+        for i in (2, 0):  # rows, columns
+            ends = np.sort(np.stack([boxes[:, i], boxes[:, i + 1] + 1 - side]), 0)
+            low, high = ends.clip(0, whole[i + 1] + 1 - side)
+            corners.append(chance.integers(low, high, endpoint=True))
+        row, column = (corner[:, None, None] for corner in corners)
+        at = np.arange(side)
+        which = ((row + at[:, None]) * self.camera.width + column + at).reshape(-1)
+        return self._told(frames, of.repeat(side * side), which, chance.random(len(which), np.float32))
+
+    def _some(self, chance: np.random.Generator, together: int) -> np.ndarray[Any, Any]:
+        choice = np.array(self.frames())
+        return chance.choice(choice, min(together, len(choice)), replace=False)
+
+    def _told(self, *found: np.ndarray[Any, Any]) -> Drawn:
         return Drawn(*(torch.from_numpy(a).to(self.images.device) for a in found))
 
     def filmed(self, drawn: Drawn) -> torch.Tensor:
@@ -98,6 +125,20 @@ class Lessons:
         if self.background.ndim == self.images.ndim:
             return _light(self.background.flatten(1, 2)[drawn.frames[drawn.of], drawn.which])
         return _light(self.background.flatten(0, 1)[drawn.which])
+
+    def plain(self, drawn: Drawn) -> torch.Tensor:
+        """What lies behind the torso there, ``(n, 3)``, 0-1. Raises ``InvalidInput`` when nobody told."""
+        if self.plate is None:
+            raise InvalidInput("A torso is learnt from what lies behind it; give the lessons a plate.")
+        return _light(self.plate.flatten(0, 1)[drawn.which])
+
+    def face(self, drawn: Drawn) -> torch.Tensor:
+        """Whether the sound may move what is seen there, ``(n,)``; all of it, where no face is told."""
+        if self.faces is None:
+            return torch.ones_like(drawn.which, dtype=torch.bool)
+        left, right, top, bottom = self.faces.to(drawn.which.device)[drawn.frames][drawn.of].unbind(-1)
+        column, row = drawn.which % self.camera.width, drawn.which // self.camera.width
+        return (column >= left) & (column <= right) & (row >= top) & (row <= bottom)
 
     def heard(self, frames: torch.Tensor) -> torch.Tensor:
         """The windows of sound around frames, ``(k, 8, ...)``."""
