@@ -1,5 +1,7 @@
-"""``vivavoce models``: weight files ahead of time."""
+"""``vivavoce models``: weight files ahead of time, and avatars of models that others have trained."""
 
+import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,14 +12,18 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from vivavoce.cli.console import bar, out, settings
-from vivavoce.errors import InvalidInput
+from vivavoce.errors import EngineUnavailable, InvalidInput
 
 if TYPE_CHECKING:
+    from vivavoce.engines.nerf.workspace import Finding
     from vivavoce.models import Fetching, ModelStore
+    from vivavoce.nouns import Avatar
 
 __all__ = ["app"]
 
-app = typer.Typer(help="List and fetch model weights.", no_args_is_help=True)
+app = typer.Typer(help="List and fetch model weights; import models of your own.", no_args_is_help=True)
+
+_COLOURS = {"found": "green", "missing": "yellow", "assumed": "yellow", "here": "yellow"}
 
 
 def _store() -> "ModelStore":
@@ -80,6 +86,53 @@ def export(
     target = to or Path(store.folder or ".") / EXPORTED
     write(path, target)
     out.print(f"{target}: {path.name} for onnxruntime; {LICENCE}", highlight=False)
+
+
+@app.command("import")
+def take_over(
+    folder: Annotated[Path, typer.Argument(help="Workspace of an ER-NeRF or SyncTalk training: it holds checkpoints.")],
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of its data (transforms_train.json, bc.jpg, …), where it is another.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the avatar; the folder's when missing.")] = None,
+    engine: Annotated[str | None, typer.Option(help="ernerf or synctalk, where the checkpoint does not tell.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+) -> None:
+    """Make an avatar of a head that ER-NeRF or SyncTalk has trained. Nothing but tensors is read of its checkpoint."""
+    from vivavoce.engines.neural.device import EXTRA, has_torch
+    from vivavoce.store.avatars import AvatarLibrary
+    from vivavoce.studio.scene import builtin_avatars
+
+    if not has_torch():
+        raise EngineUnavailable(f"torch is not installed, which reads these models; add it with `{EXTRA}`.")
+    from vivavoce.engines.nerf.workspace import convert
+
+    held: list[Finding] = []
+
+    def prepare(into: Path) -> "Avatar":
+        made = convert(folder, into, _store(), data=data, engine=engine, report=lambda done: tell(done, "Importing"))
+        held.extend(made.findings)
+        return made.avatar
+
+    library = AvatarLibrary(settings().studio().avatars, builtin_avatars())
+    with bar("Reading the workspace") as tell:
+        made = library.add(name or _named(folder), prepare)
+    if as_json:
+        told = [{"what": one.what, "level": one.level, "says": one.says} for one in held]
+        typer.echo(
+            json.dumps({"name": made.name, "engine": made.engine, "findings": told}, ensure_ascii=False, indent=1)
+        )
+        return
+    table = Table("What", "", Column("Found, or what follows", overflow="fold"))
+    for one in held:
+        table.add_row(one.what, f"[{_COLOURS[one.level]}]{one.level}[/]", escape(one.says))
+    out.print(table)
+    out.print(f'The avatar {made.name} is ready: vivavoce speak "…" --avatar {made.name}', highlight=False)
+
+
+def _named(folder: Path) -> str:
+    """A folder's name as an avatar's."""
+    return re.sub(r"[^a-z0-9_-]+", "-", folder.resolve().name.lower()).strip("-_")[:63] or "imported"
 
 
 @contextmanager

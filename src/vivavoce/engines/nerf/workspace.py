@@ -1,0 +1,318 @@
+"""Workspaces of ER-NeRF and SyncTalk, as users have them, become avatars here; what is missing or unknown is named.
+
+Nothing is made up in silence: what follows from a file that is not there is a finding, and kept with the avatar as a
+warning. A workspace that is damaged is refused with the file and what is wrong with it.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from vivavoce.engines.nerf.ears import check_ear
+from vivavoce.engines.nerf.networks import EARS, Ear, Shape, window
+from vivavoce.engines.nerf.occupancy import Occupancy
+from vivavoce.engines.nerf.picture import Moment
+from vivavoce.engines.nerf.picture import picture as rendered
+from vivavoce.engines.nerf.rays import Camera, from_nerf
+from vivavoce.engines.nerf.talker import BEHIND, FILM, LONGEST, SOUND, VERSION, Talker, save
+from vivavoce.engines.nerf.workspace_files import Places, Shot, Transforms, array, column, options, transforms
+from vivavoce.engines.nerf.workspace_films import FPS, Pictures, background, pictures, write
+from vivavoce.engines.nerf.workspace_head import Trained, asked, trained
+from vivavoce.errors import EngineUnavailable, InvalidInput, NotFound
+from vivavoce.media import audio
+from vivavoce.media.picture import write_jpeg
+from vivavoce.models import ModelStore
+from vivavoce.nouns import Avatar
+
+__all__ = ["Finding", "Imported", "convert"]
+
+Bytes = npt.NDArray[np.uint8]
+F32 = npt.NDArray[np.float32]
+
+_SCALE = 4.0
+_LATE = 25
+"""Frames by which features may end before the film: the last is held, as published."""
+_ASKED = 4
+"""Moments in which a head is asked for its cells."""
+_SHUT = 2.0
+"""AU45 at which the eyes are shut."""
+_RATE = 16_000
+_FEATURES: dict[str, tuple[str, ...]] = {
+    "deepspeech": ("aud_ds.npy",),
+    "esperanto": ("aud_eo.npy",),
+    "hubert": ("aud_hu.npy", "aud_hu_cn.npy"),
+    "ave": ("aud_ave.npy",),
+}
+_AREAS = {7: (0, 1, 2, 3, 4, 8, 9), 4: (0, 2, 3, 8), 2: (8, 9)}
+"""Blendshapes that SyncTalk's ``--bs_area`` upper, single and eye take of 52."""
+_NEEDED = {"bound": 1, "att": 2, "torso_shrink": 0.8, "color_space": "srgb", "emb": False}
+"""Options that heads are rendered with here, and no others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the workspace told, or did not."""
+
+    what: str
+    level: Literal["found", "missing", "assumed", "here"]
+    """``here`` is not of the workspace, but of this machine."""
+    says: str
+    """What it is, or what follows from its not being there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """An avatar that came of a workspace."""
+
+    avatar: Avatar
+    findings: tuple[Finding, ...]
+
+
+def convert(
+    training: Path,
+    into: Path,
+    models: ModelStore,
+    *,
+    data: Path | None = None,
+    engine: str | None = None,
+    report: Callable[[float], None] = lambda _: None,
+) -> Imported:
+    """Write what the workspace ``training`` holds into the folder ``into``; its data lie there too, or in ``data``.
+
+    ``engine``, ``ernerf`` or ``synctalk``, is needed only where no tensor tells. ``report`` hears 0-1 and may raise.
+    Raises ``InvalidInput`` or ``EngineUnavailable`` with the file that is missing or damaged, and what is wrong.
+    """
+    places = Places(training, data)
+    called = options(places)
+    _check_options(called)
+    held = trained(places, engine)
+    told = transforms(places)
+    portrait = held.engine == "synctalk" and held.torso is None
+    seen = pictures(places, told, portrait=portrait, torso=held.torso is not None)
+    behind = background(places, told)
+    heard, sounds = _heard(places, held.head.shape.ear, told.shots, called)
+    eyes, gaze = _eyes(places, held, seen.shots, called)
+    cells, counted = _cells(held, heard, eyes)
+    talker = Talker(
+        engine=held.engine,
+        head=held.head,
+        cells=cells,
+        torso=held.torso,
+        camera=Camera(told.focal, told.centre, told.width, told.height),
+        poses=_poses(seen.shots, called),
+        background=torch.from_numpy(behind),
+        fps=FPS,
+        eyes=eyes,
+        heard=heard,
+        origin=f"{held.title}, {places.name(held.file)}",
+    )
+    masks = write(places, told, seen, behind, into, lambda done: report(0.9 * done))
+    talker = talker if masks is None else replace(talker, masks=torch.from_numpy(masks))
+    save(talker, into)
+    wav, speech = _sound(places, into, heard is not None)
+    _poster(talker, told, seen, places, into)
+    findings = (
+        Finding("head", "found", f"{talker.origin}; it hears {held.head.shape.ear}."),
+        *_told(held, told, seen, called),
+        *counted,
+        *sounds,
+        *speech,
+        *_spoken(held.head.shape.ear, models),
+        *gaze,
+    )
+    warnings = tuple(one.says for one in findings if one.level in ("missing", "assumed"))
+    _note(into, talker, seen, wav, findings, warnings)
+    report(1.0)
+    return Imported(Avatar(into.name, into, talker.engine, warnings), findings)
+
+
+def _check_options(called: Mapping[str, Any]) -> None:
+    for name, wanted in _NEEDED.items():
+        if called.get(name, wanted) != wanted:
+            raise InvalidInput(
+                f"opt.txt says --{name} {called[name]}; only heads of {name} {wanted} are rendered here."
+            )
+
+
+def _poses(shots: Sequence[Shot], called: Mapping[str, Any]) -> torch.Tensor:
+    """``(n, 4, 4)`` in the field's frame; moved as the training was told to."""
+    scale, offset = called.get("scale", _SCALE), called.get("offset", [0, 0, 0])
+    try:
+        moved, times = torch.tensor([float(x) for x in offset]).reshape(3), float(scale)
+    except (TypeError, ValueError, RuntimeError) as e:
+        raise InvalidInput(f"opt.txt says --scale {scale} and --offset {offset}, which are no numbers.") from e
+    poses = from_nerf(torch.from_numpy(np.stack([shot.pose for shot in shots])).float(), times)
+    poses[:, :3, 3] += moved
+    return poses
+
+
+def _heard(
+    places: Places, ear: Ear, shots: Sequence[Shot], called: Mapping[str, Any]
+) -> tuple[torch.Tensor | None, list[Finding]]:
+    """The recording's features ``(m, *EARS[ear])``, a row a frame."""
+    names = _FEATURES[ear]
+    names = names[::-1] if "hubert_cn" in str(called.get("asr_model", "")) else names
+    path = places.find(*names, "aud.npy")
+    if path is None:
+        return None, [
+            Finding("features", "missing", f"There is no {names[0]}, so its own recording cannot be spoken from it.")
+        ]
+    rows = array(path, EARS[ear][::-1], f"features of the kind {ear}")
+    needed = 1 + max(shot.sound for shot in shots)
+    if len(rows) < needed - _LATE:
+        raise InvalidInput(
+            f"{path.name} has {len(rows)} rows, but the film's sound has {needed} frames; make the features again, at "
+            f"{FPS} rows a second."
+        )
+    rows = np.concatenate([rows, np.repeat(rows[-1:], max(0, needed - len(rows)), axis=0)])
+    if len(EARS[ear]) == 2:
+        rows = rows.transpose(0, 2, 1)
+    says = f"{path.name}, {len(rows)} rows of {ear}."
+    return torch.from_numpy(np.ascontiguousarray(rows)), [Finding("features", "found", says)]
+
+
+def _eyes(
+    places: Places, held: Trained, shots: Sequence[Shot], called: Mapping[str, Any]
+) -> tuple[torch.Tensor | None, list[Finding]]:
+    """``(n, eyes)``, if the head has any."""
+    shape = held.head.shape
+    if not shape.eyes:
+        return None, [Finding("eyes", "missing", "The head was trained without eyes (--exp_eye), so it cannot blink.")]
+    blink, shapes = places.find("au.csv"), places.find("bs.npy")
+    if held.engine == "synctalk" and shapes is not None and not called.get("au45", False):
+        rows, path = _blendshapes(array(shapes, (52,), "blendshapes"), shape), shapes
+    elif blink is not None:
+        shut = np.clip(column(blink, "AU45_r"), 0, _SHUT) / _SHUT
+        rows, path = np.repeat(shut[:, None], shape.eyes, axis=1), blink
+    else:
+        name = "bs.npy" if held.engine == "synctalk" else "au.csv"
+        says = f"There is no {name}, so the eyes stay open: it does not blink."
+        return torch.zeros(len(shots), shape.eyes), [Finding("eyes", "missing", says)]
+    if (last := max(shot.image for shot in shots)) >= len(rows):
+        raise InvalidInput(
+            f"{path.name} has {len(rows)} rows, but there is a frame {last}; make it again of this film."
+        )
+    found = torch.from_numpy(np.ascontiguousarray(rows[[shot.image for shot in shots]]))
+    return found, [Finding("eyes", "found", f"{path.name}, {shape.eyes} numbers a frame.")]
+
+
+def _blendshapes(rows: F32, shape: Shape) -> F32:
+    """Those that the head takes. They were smoothed when they were written."""
+    if shape.eyes not in _AREAS:
+        raise InvalidInput(f"The head takes {shape.eyes} blendshapes for its eyes; SyncTalk's takes 7, 4 or 2.")
+    return np.asarray(rows[:, _AREAS[shape.eyes]])
+
+
+def _cells(held: Trained, heard: torch.Tensor | None, eyes: torch.Tensor | None) -> tuple[Occupancy, list[Finding]]:
+    """The file's cells, or those that the head itself tells of."""
+    if held.cells is not None:
+        return held.cells, []
+    n = 1 if heard is None else len(heard)
+    quiet = torch.zeros(1, *EARS[held.head.shape.ear])
+    head = held.head.laid_out()
+    moments = []
+    with torch.inference_mode():
+        for frame in np.unique(np.linspace(0, n - 1, _ASKED).astype(int)).tolist():
+            audio_code = head.listen(window(quiet if heard is None else heard, frame)[None])
+            moments.append(Moment(audio_code, None if eyes is None else eyes[[min(frame, len(eyes) - 1)]]))
+    says = f"The checkpoint lacks its cells; the head was asked for them in {len(moments)} moments."
+    return asked(head, moments), [Finding("cells", "assumed", says)]
+
+
+def _sound(places: Places, into: Path, heard: bool) -> tuple[str | None, list[Finding]]:
+    """Keep the recording beside the avatar; its name."""
+    path = places.find("aud.wav")
+    if path is None:
+        more = " Its features are there, and it would speak without a sound." if heard else ""
+        return None, [Finding("sound", "missing", f"There is no aud.wav, so its own recording cannot be spoken.{more}")]
+    try:
+        read = audio.decode(path, max_seconds=LONGEST / float(FPS) + 60, rate=_RATE)
+    except InvalidInput as e:
+        raise InvalidInput(f"aud.wav: {e}") from e
+    audio.write_wav(into / SOUND, read, _RATE)
+    return SOUND, [Finding("sound", "found", f"aud.wav, {len(read.samples) / _RATE:.1f} s.")]
+
+
+def _spoken(ear: Ear, models: ModelStore) -> list[Finding]:
+    """Whether it can speak anything else."""
+    try:
+        check_ear(ear, models)
+    except (EngineUnavailable, NotFound) as e:
+        return [Finding("speech", "here" if ear == "ave" else "missing", str(e))]
+    return []
+
+
+def _told(held: Trained, told: Transforms, seen: Pictures, called: Mapping[str, Any]) -> list[Finding]:
+    """What the rest of the files says."""
+    found = [
+        Finding("camera", "found", f"{told.width}x{told.height} pixels, focal length {told.focal:g}."),
+        Finding("frames", "found", f"{len(seen.shots)}, {len(seen.shots) / float(FPS):.1f} s."),
+    ]
+    if not called:
+        says = f"There is no opt.txt; the published --scale {_SCALE:g} and no --offset are taken."
+        found.append(Finding("options", "assumed", says))
+    if seen.left_out:
+        says = f"{seen.left_out} frames lack a picture and are left out; the head jumps a little there."
+        found.append(Finding("frames", "missing", says))
+    if held.torso is not None:
+        found.append(Finding("torso", "found", "A net, in the same checkpoint."))
+    else:
+        found.append(Finding("torso", "found", f"{seen.behind}, filmed."))
+    if held.engine == "synctalk" and held.torso is None and not (seen.film and seen.masks):
+        lacks = "parsing/*_face.png" if seen.film else "ori_imgs"
+        says = (
+            f"There are no {lacks}, so the head is not blended into its film, but stands before the torso's pictures."
+        )
+        found.append(Finding("film", "missing", says))
+    elif seen.film:
+        found.append(Finding("film", "found", f"{seen.film}."))
+    return found
+
+
+def _poster(talker: Talker, told: Transforms, seen: Pictures, places: Places, into: Path) -> None:
+    """A picture of the film, or, without one, of the head."""
+    from vivavoce.engines.nerf.workspace_files import picture
+
+    shot = seen.shots[0]
+    path = places.find(f"{seen.film}/{shot.image}.jpg") if seen.film else None
+    if path is not None:
+        write_jpeg(into / "poster.jpg", picture(path, places.name(path), (told.width, told.height)).rgb)
+        return
+    heard = talker.heard if talker.heard is not None else torch.zeros(1, *EARS[talker.head.shape.ear])
+    head, eyes = talker.head.laid_out(), talker.eyes
+    with torch.inference_mode():
+        moment = Moment(head.listen(window(heard, 0)[None]), None if eyes is None else eyes[:1])
+        behind = talker.background.float() / 255
+        made = rendered(head, talker.cells, talker.camera, talker.poses[0], moment, behind, talker.torso)
+    write_jpeg(into / "poster.jpg", np.asarray(torch.round(made * 255).to(torch.uint8).numpy()))
+
+
+def _note(
+    into: Path, talker: Talker, seen: Pictures, wav: str | None, findings: Sequence[Finding], warnings: Sequence[str]
+) -> None:
+    """Write ``avatar.json``, the last of the files."""
+    facts = {
+        "version": VERSION,
+        "engine": talker.engine,
+        "kind": "video",
+        "width": talker.camera.width,
+        "height": talker.camera.height,
+        "fps": float(FPS),
+        "name": into.name,
+        "warnings": list(warnings),
+        "frames": len(talker),
+        "film": FILM if seen.film else None,
+        "behind": BEHIND if seen.behind else None,
+        "sound": wav,
+        "origin": talker.origin,
+        "imported": [asdict(one) for one in findings],
+    }
+    part = into / "avatar.json.part"
+    part.write_text(json.dumps(facts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    part.replace(into / "avatar.json")
