@@ -2,8 +2,7 @@
 
 Layers that follow each other without a bend are one matrix: the sound's gains and the first layer of the density net,
 the numbers that this hands on and the first layer of the colour net. All layers that are asked with the planes' numbers
-are one too. What only a training asks for (doubt, how much is heard) is left out. Places are columns, so that a matrix
-of the nets' small size is multiplied with rows as long as there are places.
+are asked together. What only a training asks for (doubt, how much is heard) is left out.
 """
 
 from typing import NamedTuple
@@ -11,23 +10,23 @@ from typing import NamedTuple
 import torch
 
 from vivavoce.engines.nerf.encodings import Stack
-from vivavoce.engines.nerf.networks import _MOST, HARMONICS, Head, _rimmed
+from vivavoce.engines.nerf.networks import _MOST, AUDIO, GEOMETRY, HARMONICS, Head, Mlp, _rimmed
 from vivavoce.engines.nerf.picture import Moment
 
 __all__ = ["Folded", "Now"]
 
 
 class Now(NamedTuple):
-    """The matrices of one picture."""
+    """The matrices of one picture, as ``(inputs, outputs)``."""
 
-    rows: int
-    """Of the layers that are asked with the planes' numbers; those of the eyes are the last, and left out at 0."""
+    bent: torch.Tensor
+    """``(width of the planes, 64 or more)``: first layers of the sound's gains and, where they are open, of the eyes."""
     moved: torch.Tensor
-    """``(64, 64 or more)``: what the sound, and the eyes where nothing holds them, add to the density net's first layer."""
+    """``(64 or more, 64)``: what the sound, and the eyes where nothing holds them, add to the density net's first layer."""
     eyes: torch.Tensor | None
-    """``(64, Shape.eyes)``: what the eyes add, of gates."""
+    """``(Shape.eyes, 64)``: what the eyes add, of gates."""
     look: torch.Tensor
-    """``(64, 1)``: what the frame's look adds to the colour net's first layer."""
+    """``(1, 64)``: what the frame's look adds to the colour net's first layer."""
 
 
 class Folded:
@@ -35,51 +34,57 @@ class Folded:
 
     def __init__(self, head: Head, dtype: torch.dtype = torch.float32) -> None:
         head = head.laid_out()
-        planes = [head.encoder_xy, head.encoder_yz, head.encoder_xz]
         self.dtype, self.shape = dtype, head.shape
-        self._stack = Stack(planes, [(0, 1), (1, 2), (0, 2)])
-        width = len(self._stack.order)
-        sigma = [layer.weight.detach() for layer in head.sigma_net.net]
-        colour = [layer.weight.detach() for layer in head.color_net.net]
-        heard = [layer.weight.detach() for layer in head.aud_ch_att_net.net]
-        eyes = [layer.weight.detach() for layer in head.eye_att_net.net] if self.shape.eyes else [heard[0][:0]] * 2
-        self._first = torch.cat([sigma[0][:, :width], heard[0], eyes[0]])[:, self._stack.order].to(dtype)
-        self._asked, self._hidden = len(sigma[0]), len(heard[0])
-        self._gains, self._gates = heard[1], eyes[1]
-        self._heard, self._seen = sigma[0][:, width : width + len(heard[1])], sigma[0][:, width + len(heard[1]) :]
-        self._second, self._density = sigma[1].to(dtype), sigma[2][:1].to(dtype)
-        geometry = len(sigma[2]) - 1
-        self._facing = colour[0][:, :HARMONICS].to(dtype)
-        self._colour = (colour[0][:, HARMONICS : HARMONICS + geometry] @ sigma[2][1:]).to(dtype)
-        self._looks = colour[0][:, HARMONICS + geometry :]
+        self._stack = Stack([head.encoder_xy, head.encoder_yz, head.encoder_xz], [(0, 1), (1, 2), (0, 2)])
+        width, order = len(self._stack.order), self._stack.order
+        sigma, colour, heard = (_matrices(net) for net in (head.sigma_net, head.color_net, head.aud_ch_att_net))
+        eyes = _matrices(head.eye_att_net) if self.shape.eyes else None
+        self._asked = sigma[0][:width][order].to(dtype)
+        self._heard, self._hears = heard[0][order].to(dtype), (heard[1], sigma[0][width : width + AUDIO])
+        self._gates = None if eyes is None else (eyes[0][order].to(dtype), eyes[1], sigma[0][width + AUDIO :])
+        self._second, self._density = sigma[1].to(dtype), sigma[2][:, :1].to(dtype)
+        self._facing = colour[0][:HARMONICS].to(dtype)
+        self._colour = (sigma[2][:, 1:] @ colour[0][HARMONICS : HARMONICS + GEOMETRY]).to(dtype)
+        self._looks, self._last = colour[0][HARMONICS + GEOMETRY :], colour[1].to(dtype)
         self._usual = head.individual_codes[:1].detach() if self.shape.code else colour[0].new_zeros(1, 0)
-        self._last = colour[1].to(dtype)
 
     def now(self, moment: Moment) -> Now:
         """What is fixed by a moment in one row."""
-        moved, eyes = (self._heard * moment.audio) @ self._gains, None
-        rows = len(self._first) if self.shape.eyes and moment.eyes is not None else self._asked + self._hidden
-        if rows > self._asked + self._hidden:
-            shut = self._seen * moment.eyes
+        gains, heard = self._hears
+        bent, moved, gates = self._heard, gains * moment.audio @ heard, None
+        if self._gates is not None and moment.eyes is not None:
+            first, eyes, seen = self._gates
+            bent = torch.cat([bent, first], 1)
             if self.shape.eye_gate:
-                eyes = shut.to(self.dtype)
+                gates = (moment.eyes.T * seen).to(self.dtype)
             else:
-                moved = torch.cat([moved, shut @ self._gates], 1)
+                moved = torch.cat([moved, eyes * moment.eyes @ seen])
         code = self._usual if moment.code is None else moment.code
-        return Now(rows, moved.to(self.dtype), eyes, (self._looks @ code.T).to(self.dtype))
+        return Now(bent, moved.to(self.dtype), gates, (code @ self._looks).to(self.dtype))
 
     def dense(self, x: torch.Tensor, now: Now) -> tuple[torch.Tensor, torch.Tensor]:
-        """Densities ``(n,)`` at positions ``(3, n)``, and what ``colours`` is told of these places, ``(64, n)``."""
-        told = self._first[: now.rows] @ self._stack.read(x).to(self.dtype)
-        made, bent = told[: self._asked], told[self._asked :].relu_()
-        made.addmm_(now.moved, bent[: now.moved.shape[1]])
-        if now.eyes is not None:
-            gates = torch.sigmoid(self._gates.to(self.dtype) @ bent[self._hidden :])
-            made.addmm_(now.eyes, gates)
-        known = (self._second @ made.relu_()).relu_()
-        return (self._density @ known)[0].float().clamp(max=_MOST).exp(), known
+        """Densities ``(n,)`` at positions ``(3, n)``, and what ``colours`` is told of these places, ``(n, 64)``."""
+        told = self._stack.read(x).to(self.dtype).T
+        made, bent = told @ self._asked, _relu(told @ now.bent)
+        made.addmm_(bent[:, : len(now.moved)], now.moved)
+        if now.eyes is not None and self._gates is not None:
+            made.addmm_(torch.sigmoid(bent[:, len(now.moved) :] @ self._gates[1].to(self.dtype)), now.eyes)
+        known = _relu(_relu(made) @ self._second)
+        return (known @ self._density)[:, 0].float().clamp_(max=_MOST).exp_(), known
 
     def colours(self, known: torch.Tensor, facing: torch.Tensor, now: Now) -> torch.Tensor:
-        """RGB ``(3, n)`` of places, in directions whose harmonics are ``(16, n)``."""
-        made = torch.addmm(now.look, self._facing, facing).addmm_(self._colour, known).relu_()
-        return _rimmed((self._last @ made).float())
+        """RGB ``(n, 3)`` of places, in directions whose harmonics are ``(n, 16)``."""
+        made = _relu(torch.addmm(now.look, facing, self._facing).addmm_(known, self._colour))
+        return _rimmed((made @ self._last).float())
+
+
+def _matrices(net: Mlp) -> list[torch.Tensor]:
+    return [layer.weight.detach().T.contiguous() for layer in net.net]
+
+
+def _relu(x: torch.Tensor) -> torch.Tensor:
+    """In place. What is below 0 has its highest bit set, in 16 bits too, where whole numbers are compared faster."""
+    if x.dtype == torch.float32:
+        return x.relu_()
+    x.view(torch.int16).clamp_(min=0)
+    return x

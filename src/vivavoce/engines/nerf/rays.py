@@ -191,7 +191,14 @@ def mark(
         for start in range(first, last, together):
             step = torch.arange(start, min(last, start + together), device=near.device)[:, None]
             distance = near[part] + STEP * step.to(near)
-            full = occupancy.at(place(origins[part], directions[part], distance).flatten(0, 1)).view(distance.shape)
+            full = _full(place(origins[part] if len(origins) > 1 else origins, directions[part], distance), occupancy)
             bits = (full & (distance < far[part])).long() << (step - first) % _BITS
             found[(start - first) // _BITS, part] |= bits.sum(0)
     return Marks(first, found)
+
+
+def _full(x: torch.Tensor, occupancy: Occupancy) -> torch.Tensor:
+    """As ``Occupancy.at``, for ``(k, n, 3)`` within the cube."""
+    cell = ((x + 1) * (occupancy.size / 2)).int().clamp(max=occupancy.size - 1)
+    index = (cell[..., 0] * occupancy.size + cell[..., 1]) * occupancy.size + cell[..., 2]
+    return occupancy.counts.view(-1).index_select(0, index.view(-1)).view(index.shape)

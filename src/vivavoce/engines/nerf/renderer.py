@@ -17,7 +17,6 @@ from vivavoce.engines.nerf.networks import Head, Torso
 from vivavoce.engines.nerf.occupancy import Occupancy
 from vivavoce.engines.nerf.picture import Moment
 from vivavoce.engines.nerf.rays import BOX, MOST, STEP, Camera, Marks, mark, span, turn
-from vivavoce.engines.nerf.rays import place as placed
 
 __all__ = ["Renderer"]
 
@@ -25,24 +24,44 @@ _TURNS = 3, 3, 4, 6
 """Places of a ray that are asked about before it is looked at whether its light is gone; ``MOST`` in all."""
 _UNSEEN = 5e-5
 """Weight below which a colour is not asked for: all ``MOST`` of a ray are less than a thousandth together."""
+_DARK = -log(GONE)
+"""Optical depth behind which nothing is looked at."""
 _AT_ONCE, _AT_ONCE_THERE = 1 << 12, 1 << 20
 """Places that are computed together: what they need fits a processor's cache, or a graphics card's memory."""
 
 
 class _Rays(NamedTuple):
-    """Those of one picture that may meet something; ``n``."""
+    """Rays of one picture, ``n``."""
 
     pixel: torch.Tensor
     """``(n,)``."""
-    origin: torch.Tensor
-    """``(1, 3)``: that of all."""
     directions: torch.Tensor
-    """``(n, 3)``."""
+    """``(3, n)``."""
+    facing: torch.Tensor
+    """``(n, 16)``: harmonics of their directions."""
     near: torch.Tensor
     """``(n,)``: where their steps begin."""
-    marks: Marks
-    facing: torch.Tensor
-    """``(16, n)``: harmonics of their directions."""
+    marks: torch.Tensor
+    """``(w, n)``: steps that are still to be asked about, as of ``Marks``."""
+    passed: torch.Tensor
+    """``(n,)``: optical depth so far."""
+
+    def some(self, which: torch.Tensor) -> "_Rays":
+        """These of them."""
+        pixel, directions, facing, near, marks, passed = self
+        return _Rays(
+            pixel.index_select(0, which),
+            directions.index_select(1, which),
+            facing.index_select(0, which),
+            near.index_select(0, which),
+            marks.index_select(1, which),
+            passed.index_select(0, which),
+        )
+
+    def part(self, of: slice) -> "_Rays":
+        """Neighbours among them."""
+        pixel, directions, facing, near, marks, passed = self
+        return _Rays(pixel[of], directions[:, of], facing[of], near[of], marks[:, of], passed[of])
 
 
 class Renderer:
@@ -70,81 +89,72 @@ class Renderer:
     @torch.inference_mode()
     def layers(self, pose: torch.Tensor, moment: Moment) -> tuple[torch.Tensor, torch.Tensor]:
         """The head alone: colour ``(height, width, 3)``, less where it is transparent, and opacity ``(height, width)``."""
-        pixel, seen = self._head(pose, moment)
-        whole = seen.new_zeros(4, len(self._seen)).index_copy_(1, pixel, seen)
-        whole = whole.reshape(4, self.camera.height, self.camera.width)
-        return whole[:3].permute(1, 2, 0), whole[3]
+        pixel, colour, opacity = self._head(pose, moment)
+        size = self.camera.height, self.camera.width
+        whole = colour.new_zeros(len(self._seen), 3).index_copy_(0, pixel, colour)
+        return whole.view(*size, 3), colour.new_zeros(len(self._seen)).index_copy_(0, pixel, opacity).view(size)
 
     @torch.inference_mode()
     def frame(self, pose: torch.Tensor, moment: Moment, background: torch.Tensor) -> torch.Tensor:
         """RGB ``(height, width, 3)``, 0-1, over a background of that shape."""
-        pixel, seen = self._head(pose, moment)
-        behind = background.reshape(-1, 3).clone()
-        behind[pixel] = (seen[:3].T + (1 - seen[3])[:, None] * behind[pixel]).clamp(0, 1)
-        return behind.reshape(background.shape)
+        pixel, colour, opacity = self._head(pose, moment)
+        made = background.reshape(-1, 3).clone()
+        behind = made.index_select(0, pixel).mul_((1 - opacity)[:, None])
+        return made.index_copy_(0, pixel, behind.add_(colour).clamp_(0, 1)).view(background.shape)
 
-    def _head(self, pose: torch.Tensor, moment: Moment) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pixels ``(n,)`` that the head may be in, and what is seen there ``(4, n)``: colour and opacity."""
-        rays = self._rays(pose)
-        return rays.pixel, self._follow(rays, self._net.now(moment))
+    def _head(self, pose: torch.Tensor, moment: Moment) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Pixels ``(n,)`` that the head may be in, and what is seen there: colour ``(n, 3)``, opacity ``(n,)``."""
+        now, origin = self._net.now(moment), pose[:3, 3]
+        first, rays = self._rays(pose)
+        pixel, which = rays.pixel, torch.arange(len(rays.pixel), device=pose.device)
+        colour, opacity = torch.zeros(len(pixel), 3, device=pose.device), torch.zeros(len(pixel), device=pose.device)
+        for turns in _TURNS:
+            marks = Marks(first, rays.marks)
+            steps = torch.stack([marks.take() for _ in range(turns)])
+            size = max(1, (_AT_ONCE if pose.device.type == "cpu" else _AT_ONCE_THERE) // turns)
+            parts = [slice(i, i + size) for i in range(0, max(1, len(which)), size)]
+            made = [self._ask(rays.part(of), origin, steps[:, of], now) for of in parts]
+            told, weight, passed = (torch.cat(held) for held in zip(*made, strict=True))
+            colour.index_add_(0, which, told)
+            opacity.index_add_(0, which, weight)
+            held = (marks.left() & (passed <= _DARK)).nonzero()[:, 0]
+            if not len(held):
+                break
+            which, rays = which[held], rays._replace(passed=passed).some(held)
+        return pixel, colour, opacity
 
-    def _rays(self, pose: torch.Tensor) -> _Rays:
+    def _rays(self, pose: torch.Tensor) -> tuple[int, _Rays]:
+        """Those that meet a cell that counts, and the step that the lowest bit of their marks stands for."""
         origin, directions = pose[:3, 3][None], turn(pose, self._seen)
         enter, leave = span(origin, directions, self._within)
         pixel = (leave > enter).nonzero()[:, 0]
-        directions = _some(directions, pixel)
-        near, far = span(origin, directions, self._box)
-        marks = mark(origin.expand_as(directions), directions, near, far, self._cells, self._within)
-        met = marks.left().nonzero()[:, 0]
-        directions = _some(directions, met)
-        facing = harmonics(directions).T.to(self.place.dtype)
-        return _Rays(pixel[met], origin, directions, near[met], marks.of(met), facing)
-
-    def _follow(self, rays: _Rays, now: Now) -> torch.Tensor:
-        """``(4, n)``."""
-        seen = torch.zeros(4, len(rays.pixel), device=rays.near.device)
-        passed = torch.zeros_like(rays.near)
-        which, marks = torch.arange(len(passed), device=passed.device), rays.marks
-        at_once = _AT_ONCE if passed.device.type == "cpu" else _AT_ONCE_THERE
-        for turns in _TURNS:
-            steps = torch.stack([marks.take() for _ in range(turns)])
-            for part in torch.arange(len(which), device=which.device).split(max(1, at_once // turns)):
-                self._ask(rays, now, which[part], steps[:, part], passed, seen)
-            held = (marks.left() & (passed[which] <= -log(GONE))).nonzero()[:, 0]
-            if not len(held):
-                break
-            which, marks = which[held], marks.of(held)
-        return seen
+        directions = directions.T.index_select(1, pixel)
+        near, far = span(origin, directions.T, self._box)
+        marks = mark(origin, directions.T, near, far, self._cells, self._within)
+        rays = _Rays(pixel, directions, directions.T, near, marks.words, torch.zeros_like(near))
+        rays = rays.some(marks.left().nonzero()[:, 0])
+        return marks.first, rays._replace(facing=harmonics(rays.directions.T).to(self.place.dtype))
 
     def _ask(
-        self,
-        rays: _Rays,
-        now: Now,
-        which: torch.Tensor,
-        steps: torch.Tensor,
-        passed: torch.Tensor,
-        seen: torch.Tensor,
-    ) -> None:
-        """What ``which`` rays ``(n,)`` see at ``steps`` ``(turns, n)``; ``passed``: optical depths so far."""
-        distance = rays.near[which] + STEP * steps
-        x = placed(rays.origin, _some(rays.directions, which), distance)
-        density, known = self._net.dense(x.permute(2, 0, 1).flatten(1), now)
-        thick = density.view(steps.shape) * STEP * (steps >= 0)
-        behind = thick.cumsum(0) + passed[which]
-        before = behind - thick
-        weights = torch.exp(-before) * -torch.expm1(-thick) * (before <= -log(GONE))
-        passed[which] = behind[-1]
-        lit = (weights.flatten() > _UNSEEN).nonzero()[:, 0]
-        colour = self._net.colours(known[:, lit], rays.facing[:, which[lit % len(which)]], now)
-        told = torch.zeros(3, weights.numel(), device=weights.device)
-        told[:, lit] = colour * weights.flatten()[lit]
-        seen[:3, which] += told.view(3, *weights.shape).sum(1)
-        seen[3, which] += weights.sum(0)
-
-
-def _some(rows: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
-    """Rows of a matrix that is held by columns; so are those that come out."""
-    return rows.T[:, which].T
+        self, rays: _Rays, origin: torch.Tensor, steps: torch.Tensor, now: Now
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What ``n`` rays see at ``steps`` ``(turns, n)``: colour ``(n, 3)``, opacity and the optical depth then."""
+        distance = rays.near + STEP * steps
+        x = (distance * rays.directions[:, None]).add_(origin[:, None, None]).clamp_(-1, 1)
+        density, known = self._net.dense(x.flatten(1), now)
+        thick = density.view_as(distance).mul_(STEP).mul_(steps >= 0)
+        depths = [rays.passed]
+        for row in thick:
+            depths.append(depths[-1] + row)
+        before = torch.stack(depths[:-1])
+        weights = torch.exp(-before).mul_(torch.expm1(-thick)).mul_(before <= _DARK).neg_()
+        flat = weights.view(-1)
+        lit = (flat > _UNSEEN).nonzero()[:, 0]
+        ray = torch.arange(len(rays.near), device=lit.device).repeat(len(steps)).index_select(0, lit)
+        colour = self._net.colours(known.index_select(0, lit), rays.facing.index_select(0, ray), now)
+        told = torch.zeros(len(flat), 3, device=lit.device)
+        told.index_copy_(0, lit, colour.mul_(flat.index_select(0, lit)[:, None]))
+        return told.view(*weights.shape, 3).sum(0), weights.sum(0), depths[-1]
 
 
 def _bounds(cells: Occupancy, box: torch.Tensor) -> torch.Tensor:
