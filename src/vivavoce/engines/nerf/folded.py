@@ -9,20 +9,20 @@ from typing import NamedTuple
 
 import torch
 
-from vivavoce.engines.nerf.encodings import Stack
-from vivavoce.engines.nerf.networks import _MOST, AUDIO, GEOMETRY, HARMONICS, Head, Mlp, _rimmed
+from vivavoce.engines.nerf.encodings import DensePlane, Stack, frequencies
+from vivavoce.engines.nerf.networks import _MOST, AUDIO, GEOMETRY, HARMONICS, Head, Mlp, Torso, _rimmed
 from vivavoce.engines.nerf.picture import Moment
 
-__all__ = ["Folded", "Now"]
+__all__ = ["Backdrop", "Folded", "Now"]
 
 
 class Now(NamedTuple):
     """The matrices of one picture, as ``(inputs, outputs)``."""
 
     bent: torch.Tensor
-    """``(width of the planes, 64 or more)``: first layers of the sound's gains and, where they are open, of the eyes."""
+    """``(width of the planes, 64 or more)``: first layers of the sound's gains and of the eyes, if any."""
     moved: torch.Tensor
-    """``(64 or more, 64)``: what the sound, and the eyes where nothing holds them, add to the density net's first layer."""
+    """``(64 or more, 64)``: what the sound, and eyes that nothing holds, add to the density net's first layer."""
     eyes: torch.Tensor | None
     """``(Shape.eyes, 64)``: what the eyes add, of gates."""
     look: torch.Tensor
@@ -76,6 +76,35 @@ class Folded:
         """RGB ``(n, 3)`` of places, in directions whose harmonics are ``(n, 16)``."""
         made = _relu(torch.addmm(now.look, facing, self._facing).addmm_(known, self._colour))
         return _rimmed((made @ self._last).float())
+
+
+class Backdrop:
+    """A torso that has learnt, over a background. What pixels are told by their places alone is kept, once for all."""
+
+    def __init__(self, torso: Torso, pixels: torch.Tensor) -> None:
+        """``pixels`` ``(n, 2)``: all of a picture, as of ``rays.pixels``."""
+        self._torso, self._plane = torso, DensePlane.of(torso.torso_encoder)
+        self._x = pixels * torso.shrink
+        told = frequencies(self._x, torso.octaves)
+        shifts, nets = _matrices(torso.torso_deform_net), _matrices(torso.torso_net)
+        self._shifts, self._nets = shifts[1:], nets[1:]
+        self._read, given = nets[0].split([torso.torso_encoder.grid.width, len(shifts[0])])
+        # the pixel's own numbers come first, the pose's last
+        self._first, self._second = told @ shifts[0][: told.shape[1]], told @ given[: told.shape[1]]
+        self._posed = shifts[0][told.shape[1] :], given[told.shape[1] :]
+
+    def behind(self, which: torch.Tensor, pose: torch.Tensor, background: torch.Tensor) -> torch.Tensor:
+        """RGB of pixels ``which`` ``(n,)``, ``(n, 3)``, with what is behind them there."""
+        torso = self._torso
+        seen = torso.anchor_points @ torch.linalg.inv(pose).T
+        anchors = frequencies((seen[:, :2] / seen[:, 3:] / seen[:, 2:3]).reshape(1, -1), torso.anchor_octaves)
+        first, second = (torch.cat([anchors, torso.individual_codes_torso[:1]], 1) @ posed for posed in self._posed)
+        made = _relu(self._first.index_select(0, which) + first)
+        shift = _relu(made @ self._shifts[0]) @ self._shifts[1]
+        read = self._plane((self._x.index_select(0, which) + shift).clamp_(-1, 1))
+        made = _relu((self._second.index_select(0, which) + second).addmm_(read, self._read))
+        made = _rimmed(_relu(made @ self._nets[0]) @ self._nets[1])
+        return made[:, 1:] * made[:, :1] + background * (1 - made[:, :1])
 
 
 def _matrices(net: Mlp) -> list[torch.Tensor]:

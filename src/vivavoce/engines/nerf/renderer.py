@@ -4,19 +4,22 @@ Rays that miss all cells that count are the background. The others are followed 
 alone once their light is gone; a colour is asked for only where it would be seen.
 """
 
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from math import log
-from typing import NamedTuple
+from threading import Barrier
+from typing import Any, NamedTuple
 
 import torch
 
-from vivavoce.engines.neural.device import Precision, place
 from vivavoce.engines.nerf.composite import GONE
 from vivavoce.engines.nerf.encodings import harmonics
-from vivavoce.engines.nerf.folded import Folded, Now
+from vivavoce.engines.nerf.folded import Backdrop, Folded, Now
 from vivavoce.engines.nerf.networks import Head, Torso
 from vivavoce.engines.nerf.occupancy import Occupancy
 from vivavoce.engines.nerf.picture import Moment
-from vivavoce.engines.nerf.rays import BOX, MOST, STEP, Camera, Marks, mark, span, turn
+from vivavoce.engines.nerf.rays import BOX, STEP, Camera, Marks, mark, pixels, span, turn
+from vivavoce.engines.neural.device import Precision, place
 
 __all__ = ["Renderer"]
 
@@ -85,10 +88,18 @@ class Renderer:
         self._box = torch.tensor(BOX, device=there)
         self._within = _bounds(self._cells, self._box)
         self._seen = camera.seen(torch.arange(camera.width * camera.height, device=there))
+        at = pixels(camera.width, camera.height, there)
+        self._backdrop = None if torso is None else Backdrop(torso.to(there), at)
+        self._at_once = _AT_ONCE if there.type == "cpu" else _AT_ONCE_THERE
+        self._crew = _Crew(torch.get_num_threads() if there.type == "cpu" else 1)
+
+    def close(self) -> None:
+        """Let its threads go, which otherwise end with it."""
+        self._crew.close()
 
     @torch.inference_mode()
     def layers(self, pose: torch.Tensor, moment: Moment) -> tuple[torch.Tensor, torch.Tensor]:
-        """The head alone: colour ``(height, width, 3)``, less where it is transparent, and opacity ``(height, width)``."""
+        """The head alone: colour ``(height, width, 3)``, dark where it is transparent, opacity ``(height, width)``."""
         pixel, colour, opacity = self._head(pose, moment)
         size = self.camera.height, self.camera.width
         whole = colour.new_zeros(len(self._seen), 3).index_copy_(0, pixel, colour)
@@ -99,8 +110,17 @@ class Renderer:
         """RGB ``(height, width, 3)``, 0-1, over a background of that shape."""
         pixel, colour, opacity = self._head(pose, moment)
         made = background.reshape(-1, 3).clone()
+        if self._backdrop is not None:
+            self._lay(self._backdrop, made, pixel[opacity > 1 - GONE], pose)
         behind = made.index_select(0, pixel).mul_((1 - opacity)[:, None])
         return made.index_copy_(0, pixel, behind.add_(colour).clamp_(0, 1)).view(background.shape)
+
+    def _lay(self, torso: Backdrop, made: torch.Tensor, hidden: torch.Tensor, pose: torch.Tensor) -> None:
+        """The torso over a background ``(n, 3)``, but for pixels that the head hides."""
+        which = torch.ones(len(made), dtype=torch.bool, device=made.device).index_fill_(0, hidden, 0).nonzero()[:, 0]
+        parts = which.split(self._at_once)
+        laid = self._crew.each(lambda part: (torso.behind(part, pose, made.index_select(0, part)),), parts)
+        made.index_copy_(0, which, laid[0]).clamp_(0, 1)
 
     def _head(self, pose: torch.Tensor, moment: Moment) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Pixels ``(n,)`` that the head may be in, and what is seen there: colour ``(n, 3)``, opacity ``(n,)``."""
@@ -111,10 +131,9 @@ class Renderer:
         for turns in _TURNS:
             marks = Marks(first, rays.marks)
             steps = torch.stack([marks.take() for _ in range(turns)])
-            size = max(1, (_AT_ONCE if pose.device.type == "cpu" else _AT_ONCE_THERE) // turns)
-            parts = [slice(i, i + size) for i in range(0, max(1, len(which)), size)]
-            made = [self._ask(rays.part(of), origin, steps[:, of], now) for of in parts]
-            told, weight, passed = (torch.cat(held) for held in zip(*made, strict=True))
+            size = max(1, self._at_once // turns)
+            parts = [(rays.part(of), steps[:, of]) for of in _slices(len(which), size)]
+            told, weight, passed = self._crew.each(lambda part: self._ask(*part, origin, now), parts)
             colour.index_add_(0, which, told)
             opacity.index_add_(0, which, weight)
             held = (marks.left() & (passed <= _DARK)).nonzero()[:, 0]
@@ -136,7 +155,7 @@ class Renderer:
         return marks.first, rays._replace(facing=harmonics(rays.directions.T).to(self.place.dtype))
 
     def _ask(
-        self, rays: _Rays, origin: torch.Tensor, steps: torch.Tensor, now: Now
+        self, rays: _Rays, steps: torch.Tensor, origin: torch.Tensor, now: Now
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """What ``n`` rays see at ``steps`` ``(turns, n)``: colour ``(n, 3)``, opacity and the optical depth then."""
         distance = rays.near + STEP * steps
@@ -155,6 +174,40 @@ class Renderer:
         told = torch.zeros(len(flat), 3, device=lit.device)
         told.index_copy_(0, lit, colour.mul_(flat.index_select(0, lit)[:, None]))
         return told.view(*weights.shape, 3).sum(0), weights.sum(0), depths[-1]
+
+
+class _Crew:
+    """Threads that each compute parts of a picture alone: together on every product, they would wait for each other."""
+
+    def __init__(self, size: int) -> None:
+        self._threads = ThreadPoolExecutor(size, "render") if size > 1 else None
+        if self._threads is not None:
+            here, all_there = torch.get_num_threads(), Barrier(size)
+            for _ in [self._threads.submit(_alone, all_there) for _ in range(size)]:
+                _.result()
+            torch.set_num_threads(here)  # for threads to come, which go by what was last said
+
+    def each(self, of: Callable[[Any], tuple[torch.Tensor, ...]], parts: Sequence[Any]) -> list[torch.Tensor]:
+        """What ``of`` makes of the parts, several tensors of each, one after the other."""
+        if self._threads is None or len(parts) == 1:
+            made = [of(part) for part in parts]
+        else:
+            made = list(self._threads.map(torch.inference_mode()(of), parts))
+        return [made[0][i] if len(made) == 1 else torch.cat([part[i] for part in made]) for i in range(len(made[0]))]
+
+    def close(self) -> None:
+        if self._threads is not None:
+            self._threads.shutdown()
+
+
+def _alone(all_there: Barrier) -> None:
+    torch.set_num_threads(1)
+    all_there.wait()
+
+
+def _slices(count: int, size: int) -> list[slice]:
+    """One at least, though it be empty."""
+    return [slice(i, i + size) for i in range(0, max(1, count), size)]
 
 
 def _bounds(cells: Occupancy, box: torch.Tensor) -> torch.Tensor:
