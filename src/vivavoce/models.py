@@ -149,6 +149,15 @@ CATALOGUE: Mapping[str, Weight] = {
             others=("s3fd-619a316812.pth", "s3fd.safetensors"),
         ),
         Weight(
+            "ave",
+            "audio_visual_encoder.pth",
+            0,
+            None,
+            "CC BY-NC 4.0, research only",
+            "hears for heads of SyncTalk (its audio-visual encoder), a file of your own",
+            others=("audio_visual_encoder.safetensors",),
+        ),
+        Weight(
             "lpips-alex",
             "lpips_alex.pth",
             6_009,

@@ -16,7 +16,7 @@ from vivavoce.settings.audio import Audio, Ears, weights
 from vivavoce.settings.base import Closed, Group
 from vivavoce.settings.chats import Chats
 from vivavoce.settings.clones import Clones
-from vivavoce.settings.faces import Wav2Lip
+from vivavoce.settings.faces import Nerf, Wav2Lip
 from vivavoce.settings.voices import Voices
 from vivavoce.studio.config import StudioConfig
 from vivavoce.studio.sizes import MAX_FPS, MIN_FPS, canvas_of
@@ -29,6 +29,7 @@ __all__ = [
     "Ears",
     "Limits",
     "Models",
+    "Nerf",
     "Server",
     "Settings",
     "Store",
@@ -204,6 +205,7 @@ class Settings(BaseSettings):
     work: Work = Field(default_factory=Work)
     models: Models = Field(default_factory=Models)
     wav2lip: Wav2Lip = Field(default_factory=Wav2Lip)
+    nerf: Nerf = Field(default_factory=Nerf)
     voices: Voices = Field(default_factory=Voices)
     audio: Audio = Field(default_factory=Audio)
     ears: Ears = Field(default_factory=Ears)
@@ -242,7 +244,11 @@ class Settings(BaseSettings):
             models_dir=self.models.dir,
             models_cache=self.models.cache,
             offline=self.models.offline,
-            face_options={"face.wav2lip": self.wav2lip.options()},
+            face_options={
+                "face.wav2lip": self.wav2lip.options(),
+                "face.ernerf": self.nerf.options(),
+                "face.synctalk": self.nerf.options(),
+            },
             voice_options=self.voices.options(self.models.dir),
             voice_fallback=self.voices.fallback,
             audio_options=self._audio_options(),

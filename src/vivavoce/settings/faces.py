@@ -6,7 +6,7 @@ from pydantic import Field
 
 from vivavoce.settings.base import Group
 
-__all__ = ["Wav2Lip"]
+__all__ = ["Nerf", "Wav2Lip"]
 
 
 class Wav2Lip(Group):
@@ -32,4 +32,20 @@ class Wav2Lip(Group):
 
     def options(self) -> dict[str, Any]:
         """Constructor arguments of the engine."""
+        return self.model_dump()
+
+
+class Nerf(Group):
+    """The faces ``ernerf`` and ``synctalk``."""
+
+    device: str = Field(
+        default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="Where torch computes: auto, cpu, cuda, cuda:N"
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="auto", description="Kind of number in films; auto is fp16 on a GPU, bf16 on a processor that has it"
+    )
+    threads: int = Field(default=0, ge=0, description="Threads on a CPU; 0 is one for each core")
+
+    def options(self) -> dict[str, Any]:
+        """Constructor arguments of the engines."""
         return self.model_dump()

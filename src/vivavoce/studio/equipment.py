@@ -21,6 +21,8 @@ def engine_options(config: StudioConfig) -> dict[str, dict[str, Any]]:
             "voice.espeak": {"seconds_limit": config.voice_seconds},
             "face.photo": {**weights, "max_pixels": config.max_pixels},
             "face.person": weights,
+            "face.ernerf": {**weights, **config.face_options.get("face.ernerf", {})},
+            "face.synctalk": {**weights, **config.face_options.get("face.synctalk", {})},
             "face.wav2lip": {
                 **weights,
                 "max_pixels": config.max_pixels,

@@ -51,10 +51,16 @@ class Option:
 
 OPTIONS: Mapping[str, Option] = {
     "quality": Option("`best` refines the mouth with a network, `fast` does not", words=("fast", "best")),
-    "lr": Option("Learning rate of the refinement", 1e-7, 1.0),
-    "batch": Option("Pictures in a step of the refinement", 1, 1024, whole=True),
+    "lr": Option("Learning rate of the networks", 1e-7, 1.0),
+    "batch": Option("Pictures in a step of a network", 1, 1024, whole=True),
+    "size": Option("Pixels along a side of what ER-NeRF and SyncTalk learn: 64 to 512", 64, 512, whole=True),
+    "ear": Option(
+        "What ER-NeRF and SyncTalk hear: the mouth that is asked for, or the sound", words=("lips", "mel", "ave")
+    ),
     "expressiveness": Option("How far the mouth moves: 1 as the person does", 0.0, 2.0),
-    "max_minutes": Option("Minutes after which the refinement ends, and what is good by then is kept", 0.01, 100_000.0),
+    "max_minutes": Option(
+        "Minutes after which the training of a network ends, and what is good by then is kept", 0.01, 100_000.0
+    ),
 }
 
 

@@ -3,10 +3,11 @@
 A head knows one kind. Where nothing here makes that kind, it is refused with a sentence, and never replaced by another.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
-from vivavoce.engines.nerf.networks import Ear
 from vivavoce.engines.person.drive import Target, drive
 from vivavoce.engines.person.library import Library
 from vivavoce.engines.person.verdict import SHUT
@@ -16,7 +17,10 @@ from vivavoce.media.audio import resample
 from vivavoce.models import ModelStore
 from vivavoce.nouns import Audio, Canvas, Speech
 
-__all__ = ["check_ear", "expression", "features_of_sound", "filmed_lips", "spoken_lips"]
+if TYPE_CHECKING:
+    from vivavoce.engines.nerf.networks import Ear
+
+__all__ = ["check_ear", "expression", "features_of_sound", "filmed_lips", "resting_lips", "spoken_lips"]
 
 F32 = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.intp]
@@ -32,7 +36,7 @@ _BY_NPY = {
 }
 
 
-def check_ear(ear: Ear, models: ModelStore) -> None:
+def check_ear(ear: "Ear", models: ModelStore) -> None:
     """Raise ``EngineUnavailable`` where a new sound cannot be turned into this kind of features."""
     if ear in _BY_NPY:
         raise EngineUnavailable(
@@ -46,7 +50,7 @@ def check_ear(ear: Ear, models: ModelStore) -> None:
         )
 
 
-def features_of_sound(ear: Ear, audio: Audio, n_frames: int, fps: float, models: ModelStore) -> F32:
+def features_of_sound(ear: "Ear", audio: Audio, n_frames: int, fps: float, models: ModelStore) -> F32:
     """``(n_frames, *EARS[ear])`` of a sound, for the kinds that are read off the sound alone.
 
     Raises ``EngineUnavailable`` where there is no encoder.
@@ -57,9 +61,9 @@ def features_of_sound(ear: Ear, audio: Audio, n_frames: int, fps: float, models:
     rows = mel(resample(audio, RATE).samples)
     if ear == "mel":
         return windows(rows, n_frames, fps, offset=-1)  # the window's middle lies in the picture's time
-    from vivavoce.engines.nerf.ave import encoder
+    from vivavoce.engines.nerf.ave import Encoder
 
-    return encoder(models.own("ave")[0])(windows(rows, n_frames, fps, hold=True))
+    return Encoder(models.own("ave")[0]).features(windows(rows, n_frames, fps, hold=True))
 
 
 def filmed_lips(library: Library) -> F32:
@@ -76,7 +80,7 @@ def expression(library: Library) -> F32:
 
 
 def spoken_lips(library: Library, speech: Speech, canvas: Canvas, bases: Ints, expressiveness: float = 1.0) -> F32:
-    """What a speech asks of this person's mouth in each frame, ``(n, 8)``; the expression is that of ``bases`` ``(n,)``.
+    """What a speech asks of this person's mouth in each frame, ``(n, 8)``, with the expression of ``bases`` ``(n,)``.
 
     Nothing is asked that the film does not show. The mouth begins and ends at rest.
     """
@@ -91,6 +95,12 @@ def spoken_lips(library: Library, speech: Speech, canvas: Canvas, bases: Ints, e
     asked += rest[:, None] * (_resting(library) - asked)
     low, high = np.percentile(own, _WITHIN, axis=0)
     return np.concatenate([np.clip(asked, low, high), expression(library)[bases]], axis=1).astype(np.float32)
+
+
+def resting_lips(library: Library, bases: Ints) -> F32:
+    """The same of a mouth that says nothing."""
+    rest = np.broadcast_to(_resting(library), (len(bases), library.features.shape[1]))
+    return np.concatenate([rest, expression(library)[bases]], axis=1).astype(np.float32)
 
 
 def _features(library: Library, target: Target) -> F32:

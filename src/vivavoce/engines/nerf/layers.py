@@ -21,7 +21,7 @@ Bytes = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]
 
 _SIDE, _ABOVE = 4.8, 2.25
-"""Eye distances: a square's side, and from its upper edge down to between the eyes: hair, and the shoulders' beginning."""
+"""Eye distances: a square's side, and from its upper edge to between the eyes: hair, and where shoulders begin."""
 _JAW = (132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361)
 """From earlobe to earlobe, from the picture's left to its right."""
 _BROW = (323, 454, 356, 389, 251, 284, 332, 297, 338, 10, 109, 67, 103, 54, 21, 162, 127, 234, 93)
@@ -31,7 +31,7 @@ _CLEAR = 0.02
 _LEAST_CLEAR = 3
 """Pictures in which a pixel of the wall has to be seen."""
 _RISES, _CHIN = 0.8, 0.09
-"""Eye distances by which the throat goes on upwards beneath the chin, and below the jaw's line that are still the chin's."""
+"""Eye distances by which the throat goes on upwards, and below the jaw's line that are still the chin's."""
 _BREADTH = 0.05
 """Eye distances around the person that hair reaches beyond its matte."""
 _OVER, _UNDER = 0.06, 0.10
@@ -112,7 +112,7 @@ def below_jaw(points: F32, size: tuple[int, int]) -> F32:
     region = np.vstack([line, [[2 * width, 3 * height], [-width, 3 * height]]])
     mask = np.zeros((height, width), np.uint8)
     cv2.fillPoly(mask, [np.round(region * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    return np.asarray(mask, np.float32) / 255
+    return np.asarray(mask / 255, np.float32)
 
 
 def behind(picture: Bytes, matte: F32, points: F32, plate: Bytes) -> Bytes:
@@ -128,7 +128,7 @@ def behind(picture: Bytes, matte: F32, points: F32, plate: Bytes) -> Bytes:
     reach = max(1, round(_BREADTH * eye))
     near = cv2.GaussianBlur(cv2.dilate(matte, np.ones((2 * reach + 1,) * 2, np.uint8)), (0, 0), max(0.5, reach / 2))
     wall = np.clip(1 - 2 * near, 0, 1)[..., None] * (1 - risen[..., None])  # where nobody is, the picture itself
-    return np.clip(mixed * (1 - wall) + picture * wall + 0.5, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(mixed * (1 - wall) + picture * wall + 0.5, 0, 255), np.uint8)
 
 
 def _risen(picture: Bytes, torso: F32, rows: int) -> tuple[F32, F32]:
@@ -152,11 +152,11 @@ def _beneath(points: F32, size: tuple[int, int]) -> F32:
     soft = 0.12 * max(right - left, 1.0)
     x = np.arange(width, dtype=np.float32)
     share = np.clip((x - left) / soft + 0.5, 0, 1) * np.clip((right - x) / soft + 0.5, 0, 1)
-    return np.broadcast_to(share[None], (height, width)).astype(np.float32)
+    return np.asarray(np.broadcast_to(share[None], (height, width)), np.float32)
 
 
 def face_mask(points: F32, size: tuple[int, int]) -> F32:
-    """The face, from the brows down to just below the chin, softly, ``(h, w)`` 0-1: what SyncTalk lays over the film."""
+    """The face down to just below the chin, softly, ``(h, w)`` 0-1: what SyncTalk lays over the film."""
     width, height = size
     eye = float(np.linalg.norm(points[263, :2] - points[33, :2]))
     ring = points[[*_JAW, *_BROW], :2].copy()
@@ -165,4 +165,4 @@ def face_mask(points: F32, size: tuple[int, int]) -> F32:
     ring[3:14] += np.array([0.0, _UNDER * eye], np.float32)  # the chin that moves
     mask = np.zeros((height, width), np.uint8)
     cv2.fillPoly(mask, [np.round(ring * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    return np.asarray(cv2.GaussianBlur(mask, (0, 0), max(0.8, _OVER * eye)), np.float32) / 255
+    return np.asarray(cv2.GaussianBlur(mask, (0, 0), max(0.8, _OVER * eye)) / 255, np.float32)

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from vivavoce.engines.nerf.encodings import DensePlane, Grid, HashedPlane, frequencies, harmonics
+from vivavoce.engines.nerf.gathered import GatheredPlane
 from vivavoce.errors import InvalidInput
 
 __all__ = [
@@ -279,7 +280,7 @@ class Torso(nn.Module):
         points = [[0.01, 0.01, 0.1, 1], [-0.1, -0.1, 0.1, 1], [0.1, -0.1, 0.1, 1]]
         self.anchor_points = nn.Parameter(torch.tensor(points))
         self.torso_deform_net = Mlp(given, 32, 32, 2)
-        self.torso_encoder = HashedPlane(grid)
+        self.torso_encoder = GatheredPlane(grid)
         self.torso_net = Mlp(grid.width + given, 32, 32, 4)
         self.individual_codes_torso = nn.Parameter(0.1 * torch.randn(codes, self.code))
 

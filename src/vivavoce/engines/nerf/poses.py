@@ -150,7 +150,7 @@ def _unwound(turns: Floats) -> Floats:
     """The same rotations, each by the vector that lies nearest to the one before: half a turn away they are two."""
     out = turns.copy()
     for i in range(1, len(out)):
-        angle = np.linalg.norm(out[i])
+        angle = float(np.linalg.norm(out[i]))
         other = out[i] * (1 - 2 * np.pi / max(angle, 1e-9))
         if np.linalg.norm(other - out[i - 1]) < np.linalg.norm(out[i] - out[i - 1]):
             out[i] = other

@@ -45,6 +45,8 @@ _LONGEST = 2000.0
 _MOUTH = sorted({*m.OUTER_UPPER, *m.OUTER_LOWER})
 _MOUTH_MARGIN, _FACE_MARGIN = 0.12, 0.1
 """Eye distances around the lips and the face that are theirs."""
+_MASK = 96
+"""Pixels along a side of a mask."""
 _BROW = 0.12
 """Eye distances by which a brow moves from usual to wholly up or down."""
 
@@ -74,7 +76,7 @@ class Prepared:
     faces: Ints
     """The same of the face."""
     masks: Bytes
-    """``(n, pixels / 2, pixels / 2)``: the part that SyncTalk lays over the film."""
+    """``(n, 96, 96)``: the part that SyncTalk lays over the film; its edge is soft."""
     good: tuple[int, ...]
     """Pictures to learn from: sharp, with nothing before the mouth."""
     error: float
@@ -123,9 +125,8 @@ def prepare(
     found = camera_poses(points + 0.5, shape, library.seen[:n], (centre[0], centre[1]), pixels / 512)
     pictures, behind, plate = _layers(library, folder, work, models, square, report)
     mean, spread = (heard.mean(axis=0), heard.std(axis=0) + 1e-4) if ear == "lips" else _unchanged(heard)
-    half = layers.Square(square.x, square.y, square.side, pixels // 2)
-    placed = half.placed(library.points[:n])
-    masks = np.stack([np.uint8(255 * layers.face_mask(p, (pixels // 2,) * 2) + 0.5) for p in placed])
+    small = Square(square.x, square.y, square.side, _MASK)
+    masks = [layers.face_mask(p, (_MASK, _MASK)) * 255 + 0.5 for p in small.placed(library.points[:n])]
     return Prepared(
         square=square,
         camera=Camera(found.focal, (centre[0], centre[1]), pixels, pixels),
@@ -139,7 +140,7 @@ def prepare(
         ear_spread=spread.astype(np.float32),
         mouths=_boxes(points[:, _MOUTH], points, _MOUTH_MARGIN, pixels),
         faces=_boxes(points, points, _FACE_MARGIN, pixels),
-        masks=masks,
+        masks=np.stack(masks).astype(np.uint8),
         good=tuple(np.flatnonzero(library.usable[:n] & library.seen[:n]).tolist()),
         error=found.error,
     )
@@ -168,7 +169,7 @@ def blinks(shape: F32) -> F32:
     lids = [np.linalg.norm(shape[:, a, :2] - shape[:, b, :2], axis=1) for a, b in ((159, 145), (386, 374))]
     height = np.stack(lids, axis=1)
     usual = np.percentile(height, 75, axis=0)
-    return np.clip(1 - (height / usual - 0.2) / 0.7, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(1 - (height / usual - 0.2) / 0.7, 0, 1), np.float32)
 
 
 def eyes_of(library: Library, count: int) -> F32:
@@ -180,7 +181,7 @@ def eyes_of(library: Library, count: int) -> F32:
     shape = library.head.shape
     shut = blinks(shape)
     if count == 1:
-        return shut.mean(axis=1, keepdims=True)
+        return np.asarray(shut.mean(axis=1, keepdims=True), np.float32)
 
     def risen(brow: tuple[int, ...], lid: tuple[int, int]) -> F32:
         height = shape[:, list(lid), 1].mean(axis=1) - shape[:, list(brow), 1].mean(axis=1)
@@ -188,8 +189,9 @@ def eyes_of(library: Library, count: int) -> F32:
 
     inner = [risen((336, 285), (362, 263)), risen((107, 55), (33, 133))]  # the person's left, and right
     outer = [risen((300, 293), (362, 263)), risen((70, 63), (33, 133))]
-    rows = [-inner[0], -inner[1], (inner[0] + inner[1]) / 2, outer[0], outer[1], shut[:, 1], shut[:, 0]]
-    return np.clip(np.stack(rows, axis=1), 0, 1).astype(np.float32)
+    within = np.asarray((inner[0] + inner[1]) / 2, np.float32)
+    rows = [-inner[0], -inner[1], within, outer[0], outer[1], shut[:, 1], shut[:, 0]]
+    return np.asarray(np.clip(np.stack(rows, axis=1), 0, 1), np.float32)
 
 
 def _boxes(parts: F32, points: F32, margin: float, pixels: int) -> Ints:
@@ -232,7 +234,8 @@ def _layers(
             behind[i] = layers.behind(pictures[i], _share(mattes[i]), points[i], plate)
             report(0.8 + 0.2 * i / n, "layers")
         np.save(work / names[2], plate)
-        pictures.flush(), behind.flush()
+        for written in (pictures, behind):
+            written.flush()
         (work / "mattes.npy").unlink()
         told.write_text(json.dumps(key), encoding="utf-8")
     opened = [np.load(work / name, mmap_mode="c", allow_pickle=False) for name in names]
@@ -240,7 +243,7 @@ def _layers(
 
 
 def _share(matte: Bytes) -> F32:
-    return matte.astype(np.float32) / 255
+    return np.asarray(matte / 255, np.float32)
 
 
 def _digest(points: F32) -> str:

@@ -17,7 +17,7 @@ from vivavoce.face import footage as films
 from vivavoce.face.footage import BROKEN
 from vivavoce.face.track import Canonical
 
-__all__ = ["about", "load", "save", "write_about"]
+__all__ = ["about", "held", "load", "save", "write_about"]
 
 F32 = npt.NDArray[np.float32]
 
@@ -95,14 +95,22 @@ def write_about(into: Path, facts: dict[str, Any]) -> None:
     part.replace(into / "avatar.json")
 
 
-def about(folder: Path) -> dict[str, Any]:
-    """What ``avatar.json`` says. Raises ``NotFound`` when it is missing or damaged, or of another version."""
+def held(folder: Path) -> bool:
+    """Whether there is a library in an avatar's folder; other engines' avatars may have one too."""
+    return (folder / _ARRAYS).exists()
+
+
+def about(folder: Path, engine: str = "person") -> dict[str, Any]:
+    """What ``avatar.json`` of an ``engine``'s avatar says.
+
+    Raises ``NotFound`` when it is missing or damaged, or of another version.
+    """
     try:
         facts = json.loads((folder / "avatar.json").read_text(encoding="utf-8"))
-        version, engine, report = int(facts["version"]), facts["engine"], dict(facts["person"])
+        version, made_by, report = int(facts["version"]), facts["engine"], dict(facts["person"])
     except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise _damaged(folder) from error
-    if engine != "person" or version > VERSION:
+    if made_by != engine or version > VERSION:
         raise NotFound(f"The avatar {folder.name!r} was made by a newer version of the program; update the program.")
     if version < VERSION:
         raise NotFound(f"The avatar {folder.name!r} was made by an older version of the program; add its video again.")
@@ -113,9 +121,9 @@ def _damaged(folder: Path) -> NotFound:
     return NotFound(f"The avatar {folder.name!r} is missing or damaged; add its video again.")
 
 
-def load(folder: Path) -> Library:
+def load(folder: Path, engine: str = "person") -> Library:
     """Read what ``save`` wrote. Raises ``NotFound`` when it is missing or damaged, or of another version."""
-    report = about(folder)["person"]
+    report = about(folder, engine)["person"]
     footage = films.load(folder)
     try:
         with (folder / _ARRAYS).open("rb") as file, np.load(file, allow_pickle=False) as data:

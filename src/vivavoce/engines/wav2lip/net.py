@@ -16,7 +16,7 @@ from torch.nn import functional
 from vivavoce.engines.neural.device import Place
 from vivavoce.engines.wav2lip.architecture import AUDIO, DECODER, FACE, OUTPUT, SIDE, Folded, Layer
 
-__all__ = ["Merged", "Published", "PublishedNet", "TorchNet"]
+__all__ = ["Merged", "Published", "PublishedNet", "TorchNet", "audio_encoder"]
 
 F32 = npt.NDArray[np.float32]
 
@@ -44,13 +44,18 @@ def _block(layers: Sequence[Layer]) -> Any:
     return nn.Sequential(*(_Convolution(layer) for layer in layers))
 
 
+def audio_encoder() -> Any:
+    """What hears, ``(n, 1, 80, 16)`` to ``(n, 512, 1, 1)``; SyncTalk has one of its own of the same layers."""
+    return _block(AUDIO)
+
+
 class Published(nn.Module):
     """The network as it was published."""
 
     def __init__(self) -> None:
         super().__init__()
         self.face_encoder_blocks = nn.ModuleList([_block(block) for block in FACE])
-        self.audio_encoder = _block(AUDIO)
+        self.audio_encoder = audio_encoder()
         self.face_decoder_blocks = nn.ModuleList([_block(block) for block in DECODER])
         self.output_block = nn.Sequential(_Convolution(OUTPUT[0]), nn.Conv2d(32, 3, 1), nn.Sigmoid())
 

@@ -1,0 +1,316 @@
+"""From a film of a person to a head that talks: watched as ``person`` watches it, taken apart, and learnt step by step.
+
+Everything is kept in the work folder as it comes, so that a training that was killed goes on there and comes to the
+same end. An epoch shows each good picture of the film once.
+"""
+
+import hashlib
+import io
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from math import ceil
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from vivavoce.engines.nerf.encodings import Grid
+from vivavoce.engines.nerf.networks import Ear, Shape, window
+from vivavoce.engines.nerf.picture import Moment, picture
+from vivavoce.engines.nerf.prepare import Prepared, prepare
+from vivavoce.engines.nerf.school import Plan, Progress, School
+from vivavoce.engines.nerf.talker import BEHIND, Engine, Talker, save
+from vivavoce.engines.neural.device import place
+from vivavoce.engines.person import store
+from vivavoce.engines.person.curves import gaussian
+from vivavoce.engines.person.library import Library
+from vivavoce.engines.person.prepare import prepare as watch
+from vivavoce.errors import EngineUnavailable, InvalidInput
+from vivavoce.media.picture import write_jpeg
+from vivavoce.media.reel import write_reel
+from vivavoce.models import ModelStore
+from vivavoce.nouns import Avatar, Lesson
+from vivavoce.ports import Tell
+
+__all__ = ["RATE", "grid_for", "learn", "plan_for"]
+
+Bytes = npt.NDArray[np.uint8]
+
+RATE = 0.001
+"""Learning rate of the nets at which all others are as published."""
+_WATCHED, _APART = 0.03, 0.06
+"""Of a training: the share when the film is watched, and when it is taken apart."""
+_SIZE = {"cpu": 160, "cuda": 512}
+"""Pixels along a side of what is learnt."""
+_SIZES = 64, 512
+_RAYS = {"cpu": 4096, "cuda": 65_536}
+_TOGETHER = {"cpu": 4, "cuda": 1}
+"""Frames of a step."""
+_LIPS, _TORSO = 0.15, 0.15
+"""Of the steps; a face that is laid over its film has no torso."""
+_KEEP, _SHOW = 60.0, 20.0
+"""Seconds from one checkpoint to the next, and from one preview to the next."""
+_PREVIEW = 192
+"""Pixels along a side of it."""
+_TRAINED_BY = ("lips", "mel", "ave")
+"""Ears that heads are taught with here: those for which a new sound can be turned into features."""
+_LOOK = 6.0
+"""Pictures over which looks are smoothed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What the options ask for."""
+
+    size: int
+    rate: float
+    together: int
+    ear: Ear
+    expressiveness: float | None
+
+    @classmethod
+    def of(cls, options: Mapping[str, float | str], device: str) -> "_Wish":
+        size = int(options.get("size", _SIZE[device])) // 2 * 2
+        if not _SIZES[0] <= size <= _SIZES[1]:
+            raise InvalidInput(f"The size is an even number of pixels from {_SIZES[0]} to {_SIZES[1]}, not {size}.")
+        ear: Any = str(options.get("ear", "lips"))
+        if ear not in _TRAINED_BY:
+            raise InvalidInput(f"ear is one of {', '.join(_TRAINED_BY)}, not {ear!r}.")
+        wide = options.get("expressiveness")
+        return cls(
+            size,
+            float(options.get("lr", RATE)) / RATE,
+            int(options.get("batch", _TOGETHER[device])),
+            ear,
+            None if wide is None else float(wide),
+        )
+
+
+def learn(
+    engine: Engine,
+    source: Path,
+    into: Path,
+    models: ModelStore,
+    *,
+    work: Path,
+    epochs: int,
+    options: Mapping[str, float | str],
+    tell: Tell,
+    device: str = "auto",
+    threads: int = 0,
+) -> Avatar:
+    """Make the avatar ``into`` of the video ``source``; see ``ports.Trainer``."""
+    there = place(device, "fp32").device
+    wish = _Wish.of(options, there.type)
+    work.mkdir(parents=True, exist_ok=True)
+    made = watch(source, into, models, work=work, report=lambda done, stage: tell(Lesson(_WATCHED * done, stage)))
+    library = store.load(into)
+    parts = work / f"parts-{wish.size}"
+    parts.mkdir(exist_ok=True)
+    prepared = prepare(
+        library,
+        into,
+        parts,
+        models,
+        ear=wish.ear,
+        eyes=7 if engine == "synctalk" else 1,
+        pixels=wish.size,
+        report=lambda done, stage: tell(Lesson(_WATCHED + (_APART - _WATCHED) * done, stage)),
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or min(before, os.cpu_count() or before))
+    try:
+        school = _taught(engine, prepared, wish, work, epochs, tell, str(there))
+    finally:
+        torch.set_num_threads(before)
+    talker = _talker(engine, school, prepared, library)
+    _write(talker, prepared, library, into)
+    _note(engine, school, prepared, wish, into)
+    tell(Lesson(1.0, "head"))
+    return Avatar(into.name, into, engine, made.warnings)
+
+
+def grid_for(prepared: Prepared) -> Grid:
+    """As fine as the pictures are: finer points would be seen by too few rays, and stay noise."""
+    away = float(np.median(np.linalg.norm(prepared.poses[:, :3, 3], axis=1)))
+    across = 2 * prepared.camera.focal / away  # pixels of the cube's side
+    if across >= 320:
+        return Grid()
+    return Grid(levels=8, features=2, base=16, finest=int(max(64, min(512, 1.25 * across))))
+
+
+def plan_for(engine: Engine, prepared: Prepared, wish: _Wish, epochs: int, device: str) -> Plan:
+    """Steps of the stages so that each good picture is seen ``epochs`` times."""
+    kind = torch.device(device).type
+    steps = max(20, ceil(epochs * len(prepared.good) / wish.together))
+    torso = round(_TORSO * steps) if engine == "ernerf" else 0
+    lips = round(_LIPS * steps)
+    shape = Shape.synctalk() if engine == "synctalk" else Shape()
+    shape = replace(shape, ear=wish.ear, codes=len(prepared.poses), grid=grid_for(prepared))
+    rays = _RAYS[kind]
+    patch = min(64 if engine == "synctalk" else 32, wish.size // 4)
+    return Plan(
+        shape,
+        head=steps - lips - torso,
+        lips=lips,
+        torso=torso,
+        rays=rays,
+        together=wish.together,
+        patch=patch,
+        cells=128 if wish.size > 256 else 64,
+        rate=wish.rate,
+    )
+
+
+def _taught(
+    engine: Engine, prepared: Prepared, wish: _Wish, work: Path, epochs: int, tell: Tell, device: str
+) -> School:
+    """A school that has taken all its steps; it goes on where an earlier attempt ended."""
+    plan = plan_for(engine, prepared, wish, epochs, device)
+    kept = work / f"school-{_digest(prepared, plan)}"
+    school = _taken_up(kept, plan, device)
+    lessons = prepared.lessons()
+    saved = shown = monotonic()
+    each = plan.steps / epochs
+
+    def told(now: Progress) -> None:
+        nonlocal saved, shown
+        preview = b""
+        clock = monotonic()
+        if clock - saved > _KEEP:
+            school.save(kept)
+            saved = clock
+        if clock - shown > _SHOW:
+            preview = _preview(school, prepared)
+            shown = monotonic()
+        share = _APART + (1 - _APART) * now.step / now.of
+        tell(Lesson(0.999 * share, now.stage, max(1, ceil(now.step / each)), epochs, now.loss, preview))
+
+    try:
+        school.learn(lessons, told)
+    finally:
+        with suppress(OSError):  # what ended it is to be told, and not that the disk is full besides
+            school.save(kept)
+    return school
+
+
+def _taken_up(kept: Path, plan: Plan, device: str) -> School:
+    try:
+        school = School.resumed(kept, device)
+    except EngineUnavailable:
+        return School(plan, device)
+    return school if school.plan == plan else School(plan, device)
+
+
+def _digest(prepared: Prepared, plan: Plan) -> str:
+    """Of all that a training depends on."""
+    digest = hashlib.sha256(repr(plan).encode())
+    for part in (prepared.poses, prepared.heard, prepared.eyes, np.asarray(prepared.good), prepared.plate):
+        digest.update(np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _preview(school: School, prepared: Prepared) -> bytes:
+    """A picture of the film and what the head makes of it, side by side: JPEG."""
+    number = prepared.good[(school.step * 7919) % len(prepared.good)]
+    filmed = np.asarray(prepared.pictures[number])
+    made = _seen(school, prepared, number)
+    both = np.hstack([filmed, made])
+    buffer = io.BytesIO()
+    write_jpeg(buffer, both)
+    return buffer.getvalue()
+
+
+def _seen(school: School, prepared: Prepared, number: int) -> Bytes:
+    """What the head looks like by now in a frame of its film."""
+    device = school.device
+    heard = window(torch.from_numpy(prepared.heard), number)[None].to(device)
+    below = torch.from_numpy(np.array(prepared.behind[number])).to(device).float() / 255
+    with torch.inference_mode():
+        moment = Moment(
+            school.mean.listen(heard),
+            torch.from_numpy(prepared.eyes[number][None]).to(device),
+            school.mean.individual_codes[number][None],
+        )
+        pose = torch.from_numpy(prepared.poses[number]).to(device)
+        made = picture(school.mean, school.cells, prepared.camera, pose, moment, below)
+    return np.asarray((made * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy())
+
+
+# ---- what is kept
+
+
+def _talker(engine: Engine, school: School, prepared: Prepared, library: Library) -> Talker:
+    head = school.mean.requires_grad_(False)
+    if head.shape.code:
+        looks = head.individual_codes.detach().cpu().numpy()
+        head.individual_codes.data.copy_(torch.from_numpy(_smooth(looks, prepared.good)))
+    square = prepared.square
+    return Talker(
+        engine=engine,
+        head=head,
+        cells=school.cells,
+        torso=None if school.torso is None else school.torso.requires_grad_(False),
+        camera=prepared.camera,
+        poses=torch.from_numpy(prepared.poses).to(school.device),
+        background=torch.from_numpy(np.array(prepared.plate)).to(school.device),
+        fps=library.footage.fps,
+        eyes=torch.from_numpy(prepared.eyes).to(school.device),
+        masks=torch.from_numpy(prepared.masks).to(school.device) if engine == "synctalk" else None,
+        mean=torch.from_numpy(prepared.ear_mean).to(school.device),
+        spread=torch.from_numpy(prepared.ear_spread).to(school.device),
+        square=(square.x, square.y, square.side),
+        origin="learnt here",
+    )
+
+
+def _smooth(looks: npt.NDArray[np.float32], good: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Looks that change as slowly as light does, of all frames: those of frames that taught nothing are chance."""
+    known = np.zeros(len(looks), np.float32)
+    known[list(good)] = 1
+    weight = gaussian(known[:, None], _LOOK) + 1e-6
+    mean = looks[list(good)].mean(axis=0)
+    return np.asarray((gaussian(looks * known[:, None], _LOOK) + 1e-6 * mean) / weight, np.float32)
+
+
+def _write(talker: Talker, prepared: Prepared, library: Library, into: Path) -> None:
+    if talker.torso is None:
+        size = prepared.square.pixels, prepared.square.pixels
+        write_reel(into / BEHIND, (np.asarray(p) for p in prepared.behind), size, library.footage.fps)
+    save(talker, into)
+
+
+def _note(engine: Engine, school: School, prepared: Prepared, wish: _Wish, into: Path) -> None:
+    """Write ``avatar.json`` anew: whose avatar it is now, and how well its head knows its own film."""
+    facts = store.about(into) | {"engine": engine}
+    if wish.expressiveness is not None:
+        facts["expressiveness"] = wish.expressiveness
+    facts[engine] = {
+        "ear": wish.ear,
+        "size": wish.size,
+        "steps": school.plan.steps,
+        "pose_error": round(prepared.error, 4),
+        "focal": round(prepared.camera.focal, 1),
+        **_figures(school, prepared),
+    }
+    store.write_about(into, facts)
+
+
+def _figures(school: School, prepared: Prepared) -> dict[str, Any]:
+    """How near its pictures come to the film that it has learnt, and the mean picture's, decibels."""
+    some = prepared.good[:: max(1, len(prepared.good) // 12)]
+    usual = np.mean([prepared.pictures[i].astype(np.float32) for i in some], axis=0)
+
+    def psnr(made: Any, number: int) -> float:
+        error = ((np.asarray(made, np.float32) - prepared.pictures[number]) ** 2).mean()
+        return float(10 * np.log10(255**2 / max(float(error), 1e-9)))
+
+    return {
+        "psnr": round(float(np.mean([psnr(_seen(school, prepared, i), i) for i in some])), 2),
+        "mean_picture_psnr": round(float(np.mean([psnr(usual, i) for i in some])), 2),
+    }
