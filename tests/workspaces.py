@@ -3,6 +3,7 @@
 import json
 import wave
 from dataclasses import dataclass, field
+from functools import cache
 from math import cos, sin
 from pathlib import Path
 from typing import Any
@@ -70,7 +71,6 @@ def state(layout: Layout) -> tuple[Any, Any, Any]:
     import torch
 
     from vivavoce.engines.nerf.networks import Head, Torso
-    from vivavoce.engines.nerf.occupancy import Occupancy
 
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(layout.seed)
@@ -86,12 +86,24 @@ def state(layout: Layout) -> tuple[Any, Any, Any]:
         if layout.torso:
             torso = Torso(layout.shape.codes)
             torso.torso_encoder.embeddings.uniform_(-1, 1)
-        cells = Occupancy()
-        middle = slice(40, 88)
-        cells.density[middle, middle, middle] = 20.0 + 50 * torch.rand(48, 48, 48)
-        cells.density[:, :20] = -1
-        cells.counts.copy_(cells.density > 10)
-    return head, torso, cells
+    return head, torso, _cells()
+
+
+def _cells() -> Any:
+    import torch
+
+    from vivavoce.engines.nerf.occupancy import Occupancy
+
+    cells = Occupancy()
+    cells.density[40:88, 40:88, 40:88] = 20 + 50 * torch.rand(48, 48, 48, generator=torch.Generator().manual_seed(0))
+    cells.density[:, :20] = -1
+    cells.counts.copy_(cells.density > 10)
+    return cells
+
+
+@cache
+def _published() -> dict[str, Any]:
+    return dict(_cells().published())
 
 
 def opt(says: dict[str, Any]) -> str:
@@ -127,8 +139,8 @@ def write(training: Path, layout: Layout, data: Path | None = None) -> Path:
 def _checkpoint(path: Path, layout: Layout) -> None:
     import torch
 
-    head, torso, cells = state(layout)
-    model = dict(head.state_dict()) | ({} if torso is None else dict(torso.state_dict())) | cells.published()
+    head, torso, _ = state(layout)
+    model = dict(head.state_dict()) | ({} if torso is None else dict(torso.state_dict())) | _published()
     model |= {"aabb_train": torch.zeros(6), "aabb_infer": torch.zeros(6), "step_counter": torch.zeros(16, 2).int()}
     if layout.shape.eyes == 0:  # the published nets have it all the same
         width = layout.shape.eye_width

@@ -26,7 +26,7 @@ from vivavoce.media import audio  # noqa: E402
 from vivavoce.media.picture import open_picture  # noqa: E402
 from vivavoce.media.reel import Reel  # noqa: E402
 from vivavoce.models import ModelStore  # noqa: E402
-from workspaces import FOCAL, FRAMES, ROWS, SIDE, Layout, pose, state, write  # noqa: E402
+from workspaces import FOCAL, FRAMES, ROWS, SIDE, Layout, opt, pose, state, write  # noqa: E402
 
 LAYOUTS = {
     "ernerf": Layout(),
@@ -163,10 +163,13 @@ def test_what_the_training_was_called_with_moves_the_cameras(tmp_path: Path) -> 
     moved[:3, 3] += torch.tensor([0.1, 0, -0.2])
     assert torch.allclose(talker.poses[3], moved)
     assert "options" not in {one.what for one in made.findings}
-    for other in ({"att": 1}, {"bound": 2.0}, {"color_space": "linear"}):
-        again = write(tmp_path / "work", Layout(says=other))
+    for other in ({"att": 1}, {"bound": 2.0}, {"color_space": "linear"}, {"emb": True}):
+        (folder / "opt.txt").write_text(opt(other))
         with pytest.raises(InvalidInput, match=rf"opt\.txt says --{next(iter(other))} "):
-            convert(again, tmp_path / "avatar", ModelStore())
+            convert(folder, tmp_path / "avatar", ModelStore())
+    (folder / "opt.txt").write_text(opt({"scale": "four"}))
+    with pytest.raises(InvalidInput, match=r"opt\.txt says --scale four and --offset .* no numbers"):
+        convert(folder, tmp_path / "avatar", ModelStore())
 
 
 def test_what_is_missing_is_said_with_what_follows(tmp_path: Path) -> None:
@@ -373,8 +376,7 @@ REFUSED: dict[str, tuple[Damage, str]] = {
         r"Frame 3 of transforms_train\.json has no img_id from 0 .*'\.\./\.\./secret'",
     ),
     "3x4": (
-        edited(lambda t: t["frames"][1]["transform_matrix"].pop(), "transforms_val.json")
-        and edited(lambda t: t["frames"][1]["transform_matrix"].pop()),
+        edited(lambda t: t["frames"][1]["transform_matrix"].pop()),
         r"Frame 1 of transforms_train\.json has no transform_matrix of 4x4",
     ),
     "no matrix": (

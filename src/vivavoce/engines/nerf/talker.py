@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -28,7 +29,7 @@ LARGEST, LONGEST = 1024, 15_000
 """Pixels along a side of the camera's picture; frames."""
 FILM, BEHIND, SOUND = "film.mp4", "behind.mp4", "heard.wav"
 """Of an imported avatar, each where there is one: reels of the film and of what is behind its head, and its sound."""
-_BROKEN = (OSError, KeyError, IndexError, TypeError, ValueError, ZeroDivisionError, RuntimeError, InvalidInput)
+_BROKEN = (OSError, KeyError, IndexError, TypeError, ValueError, ArithmeticError, RuntimeError, InvalidInput)
 """What reading a damaged one raises, besides safetensors' own."""
 _FACTS, _TENSORS = "nerf.json", "nerf.safetensors"
 _FACTS_BYTES, _TENSORS_BYTES = 1 << 20, 2 << 30
@@ -88,7 +89,7 @@ def _misfit(talker: Talker) -> str:
     rows = {"eyes": talker.eyes, "masks": talker.masks}
     if talker.poses.shape != (n, 4, 4) or not 0 < n <= LONGEST:
         return f"poses are of the shape {tuple(talker.poses.shape)}, not 1-{LONGEST} of 4x4"
-    if min(size) < 1 or max(size) > LARGEST or not 0 < camera.focal < 1e6:
+    if min(size) < 1 or max(size) > LARGEST or not 0 < camera.focal < 1e6 or not all(map(isfinite, camera.centre)):
         return f"the camera's picture has {size[1]}x{size[0]} pixels and the focal length {camera.focal:g}"
     if tuple(talker.background.shape) != (*size, 3) or talker.background.dtype != torch.uint8:
         return f"the background is of the shape {tuple(talker.background.shape)}, not {size[1]}x{size[0]} in bytes"
@@ -101,8 +102,13 @@ def _misfit(talker: Talker) -> str:
             return f"there are {len(part)} {name} for {n} poses"
     if talker.masks is not None and (talker.masks.ndim != 3 or talker.masks.dtype != torch.uint8):
         return f"the masks are of the shape {tuple(talker.masks.shape)}, not pictures in bytes"
-    if (talker.mean is None) != (talker.spread is None) or (talker.fps <= 0):
-        return "features have a mean and a spread, or neither, and frames a rate"
+    mean, spread = talker.mean, talker.spread
+    if (mean is None) != (spread is None):
+        return "features have a mean and a spread, or neither"
+    if mean is not None and spread is not None and (spread.shape != mean.shape or not bool((spread > 0).all())):
+        return f"the spread of the features is of the shape {tuple(spread.shape)}, or not above 0"
+    if talker.fps <= 0:
+        return f"there are {talker.fps} frames a second"
     if talker.square is not None and (min(talker.square) < 0 or talker.square[2] == 0):
         return f"the square {talker.square} is no part of a picture"
     return _heard_or_infinite(talker)
@@ -250,7 +256,7 @@ def _shape(told: Mapping[str, Any]) -> Shape:
     """Raises ``ValueError`` for one whose planes would fill the memory."""
     own = dict(told)
     grid = Grid(**own.pop("grid"))
-    if not 0 < grid.levels <= _LEVELS or not 0 < grid.log2_rows <= 24:
+    if not 0 < grid.levels <= _LEVELS or not 0 < grid.log2_rows <= 24 or not 0 < grid.base <= grid.finest:
         raise ValueError("a grid of that many levels is none of ours")
     if sum((level.resolution + 1) ** 2 for level in grid.table()) * grid.features > _POINTS:
         raise ValueError("a grid of that many points is none of ours")

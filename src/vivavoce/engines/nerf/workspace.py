@@ -6,7 +6,7 @@ warning. A workspace that is damaged is refused with the file and what is wrong 
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,9 +21,9 @@ from vivavoce.engines.nerf.picture import Moment
 from vivavoce.engines.nerf.picture import picture as rendered
 from vivavoce.engines.nerf.rays import Camera, from_nerf
 from vivavoce.engines.nerf.talker import BEHIND, FILM, LONGEST, SOUND, VERSION, Talker, save
-from vivavoce.engines.nerf.workspace_files import Places, Shot, Transforms, array, column, options, transforms
+from vivavoce.engines.nerf.workspace_files import Places, Shot, Transforms, array, column, options, picture, transforms
 from vivavoce.engines.nerf.workspace_films import FPS, Pictures, background, pictures, write
-from vivavoce.engines.nerf.workspace_head import Trained, asked, trained
+from vivavoce.engines.nerf.workspace_head import Trained, asked, occupied, trained
 from vivavoce.errors import EngineUnavailable, InvalidInput, NotFound
 from vivavoce.media import audio
 from vivavoce.media.picture import write_jpeg
@@ -98,6 +98,7 @@ def convert(
     behind = background(places, told)
     heard, sounds = _heard(places, held.head.shape.ear, told.shots, called)
     eyes, gaze = _eyes(places, held, seen.shots, called)
+    masks = write(places, told, seen, behind, into, lambda done: report(0.9 * done))
     cells, counted = _cells(held, heard, eyes)
     talker = Talker(
         engine=held.engine,
@@ -110,10 +111,9 @@ def convert(
         fps=FPS,
         eyes=eyes,
         heard=heard,
+        masks=None if masks is None else torch.from_numpy(masks),
         origin=f"{held.title}, {places.name(held.file)}",
     )
-    masks = write(places, told, seen, behind, into, lambda done: report(0.9 * done))
-    talker = talker if masks is None else replace(talker, masks=torch.from_numpy(masks))
     save(talker, into)
     wav, speech = _sound(places, into, heard is not None)
     _poster(talker, told, seen, places, into)
@@ -211,8 +211,8 @@ def _blendshapes(rows: F32, shape: Shape) -> F32:
 
 def _cells(held: Trained, heard: torch.Tensor | None, eyes: torch.Tensor | None) -> tuple[Occupancy, list[Finding]]:
     """The file's cells, or those that the head itself tells of."""
-    if held.cells is not None:
-        return held.cells, []
+    if (cells := occupied(held)) is not None:
+        return cells, []
     n = 1 if heard is None else len(heard)
     quiet = torch.zeros(1, *EARS[held.head.shape.ear])
     head = held.head.laid_out()
@@ -277,8 +277,6 @@ def _told(held: Trained, told: Transforms, seen: Pictures, called: Mapping[str, 
 
 def _poster(talker: Talker, told: Transforms, seen: Pictures, places: Places, into: Path) -> None:
     """A picture of the film, or, without one, of the head."""
-    from vivavoce.engines.nerf.workspace_files import picture
-
     shot = seen.shots[0]
     path = places.find(f"{seen.film}/{shot.image}.jpg") if seen.film else None
     if path is not None:

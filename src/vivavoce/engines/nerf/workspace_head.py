@@ -17,7 +17,7 @@ from vivavoce.engines.nerf.workspace_files import Places
 from vivavoce.engines.neural.checkpoint import tensors
 from vivavoce.errors import InvalidInput
 
-__all__ = ["Trained", "asked", "trained"]
+__all__ = ["Trained", "asked", "occupied", "trained"]
 
 _EPOCH = re.compile(r".*_ep(\d+)", re.ASCII)
 _BYTES = 4 << 30
@@ -38,8 +38,10 @@ class Trained:
     file: Path
     head: Head
     torso: Torso | None
-    cells: Occupancy | None
-    """None where the file says nothing of them: then the head has to be asked."""
+    grid: Any = None
+    """Densities of cells as published, where the file has them; one that was saved as the best does not."""
+    bits: Any = None
+    """Which of them count: all that is rendered by."""
 
     @property
     def title(self) -> str:
@@ -63,10 +65,10 @@ def trained(places: Places, engine: str | None = None) -> Trained:
         take(head, state)
         torso = _torso(state)
         _check_finite(head, torso)
-        cells = _cells(state)
+        _check_cells(grid := state.get("density_grid"), bits := state.get("density_bitfield"))
     except InvalidInput as e:
         raise InvalidInput(f"{path.name}: {e}") from e
-    return Trained(told, path, head, torso, cells)
+    return Trained(told, path, head, torso, grid, bits)
 
 
 def _newest(places: Places) -> Path:
@@ -158,23 +160,24 @@ def _torso(state: Mapping[str, Any]) -> Torso | None:
     return torso
 
 
-def _cells(state: Mapping[str, Any]) -> Occupancy | None:
-    """A file that was saved as the best lacks densities; which cells count, it has: that is all that is rendered by."""
-    grid, bits = state.get("density_grid"), state.get("density_bitfield")
-    if bits is None and grid is None:
-        return None
-    many = _CELLS**3
-    if (grid is not None and grid.numel() != many) or (bits is not None and bits.numel() * 8 != many):
+def _check_cells(grid: Any, bits: Any) -> None:
+    if (grid is not None and grid.numel() != _CELLS**3) or (bits is not None and bits.numel() * 8 != _CELLS**3):
         raise InvalidInput(f"its cells are not {_CELLS}x{_CELLS}x{_CELLS}, those of a scene of --bound 1.")
-    cells = Occupancy(_CELLS)
     if grid is not None and not bool(grid.isfinite().all()):
-        raise InvalidInput("density_grid holds numbers that are not finite.")
-    if bits is None:
-        cells.take(grid, torch.zeros(many // 8, dtype=torch.uint8))
+        raise InvalidInput("density_grid holds numbers that are not finite; take an older file.")
+
+
+def occupied(held: Trained) -> Occupancy | None:
+    """The cells as the file has them; None where it says nothing of them: then the head has to be ``asked``."""
+    if held.bits is None and held.grid is None:
+        return None
+    cells = Occupancy(_CELLS)
+    grid = torch.zeros(1, _CELLS**3) if held.grid is None else held.grid.float()
+    bits = torch.zeros(_CELLS**3 // 8) if held.bits is None else held.bits
+    cells.take(grid, bits.to(torch.uint8))
+    if held.bits is None:
         cells.recount()
-        return cells
-    cells.take(torch.zeros(1, many) if grid is None else grid.float(), bits.to(torch.uint8))
-    if grid is None:
+    if held.grid is None:
         cells.density.copy_(cells.counts * _COUNTED)
     return cells
 
