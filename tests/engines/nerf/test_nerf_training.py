@@ -3,11 +3,13 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import shoulders
 import sphere_head
 
 torch = pytest.importorskip("torch")
@@ -18,6 +20,7 @@ from vivavoce.engines.nerf.encodings import Grid  # noqa: E402  torch first, or 
 from vivavoce.engines.nerf.lessons import Lessons  # noqa: E402
 from vivavoce.engines.nerf.networks import Shape, Torso, window  # noqa: E402
 from vivavoce.engines.nerf.picture import Moment, picture  # noqa: E402
+from vivavoce.engines.nerf.pupil import Pupil  # noqa: E402
 from vivavoce.engines.nerf.rays import Camera, from_nerf, pixels  # noqa: E402
 from vivavoce.engines.nerf.school import Plan, Progress, School  # noqa: E402
 from vivavoce.errors import EngineUnavailable, InvalidInput  # noqa: E402
@@ -63,29 +66,139 @@ def small() -> Lessons:
 
 
 def tensors(school: School) -> list[Any]:
-    return [
-        *school._head.net.state_dict().values(),
-        *school.mean.state_dict().values(),
-        *school.cells.state_dict().values(),
-    ]
+    return [value for _, net in (*school._pupils(), *school._fixed()) for value in _held(net)]
 
 
-def test_a_training_that_was_interrupted_ends_as_one_that_was_not(small: Lessons, tmp_path: Path) -> None:
+def _held(part: Any) -> list[Any]:
+    return [v for _, v in part.tensors()] if isinstance(part, Pupil) else list(part.state_dict().values())
+
+
+@pytest.fixture(scope="module")
+def stages(small: Lessons) -> Lessons:
+    """Everything that any stage learns from."""
+    faces = torch.tensor([[2, 13, 2, 13]]).repeat(6, 1)
+    lids = torch.tensor([[4, 11, 5, 7]]).repeat(6, 1)
+    eyes = torch.linspace(0, 1, 6)[:, None]
+    return replace(small, plate=small.background, faces=faces, lids=lids, eyes=eyes)
+
+
+ALL = replace(TINY, head=6, lips=4, torso=3, patch=8, rays=128)
+
+
+def test_a_training_that_was_interrupted_ends_as_one_that_was_not(stages: Lessons, tmp_path: Path) -> None:
     told: list[Progress] = []
-    whole = School(TINY)
-    whole.learn(small, told.append)
-    assert [t[:2] for t in told] == [(i + 1, 8) for i in range(8)]
-    assert all(np.isfinite(t[2]) for t in told)
-    first = School(TINY)
-    first.learn(small, until=5)
-    first.save(tmp_path)
-    second = School.resumed(tmp_path)
-    assert second.plan == TINY
-    assert second.step == 5
-    second.learn(small)
-    assert all(torch.equal(a, b) for a, b in zip(tensors(second), tensors(whole), strict=True))
-    second.save(tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint.json", "step-000008.safetensors"]
+    whole = School(ALL)
+    whole.learn(stages, told.append)
+    assert [t[:2] for t in told] == [(i + 1, 13) for i in range(13)]
+    assert [t.stage for t in told] == ["head"] * 6 + ["lips"] * 4 + ["torso"] * 3
+    assert all(np.isfinite(t.loss) for t in told)
+    school = School(ALL)
+    for until in (5, 8, 11):  # within every stage
+        school.learn(stages, until=until)
+        school.save(tmp_path)
+        school = School.resumed(tmp_path)
+        assert school.plan == ALL
+        assert school.step == until
+    school.learn(stages)
+    assert all(torch.equal(a, b) for a, b in zip(tensors(school), tensors(whole), strict=True))
+    school.save(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint.json", "step-000013.safetensors"]
+
+
+def test_what_scales_losses_of_16_bits_is_kept(small: Lessons, tmp_path: Path) -> None:
+    """Half floats of 16 bits, whose scale halves when a step overflows: here the first, by a rate that is none."""
+    school = School(TINY, floats=torch.float16)
+    before = [p.clone() for p in school._head.net.parameters()]
+    school._head._scaler.load_state_dict({**school._head.scale(), "scale": 1e38})
+    school.learn(small, until=1)
+    assert school._head.scale()["scale"] == pytest.approx(0.5e38, rel=1e-5)
+    assert all(torch.equal(a, b) for a, b in zip(before, school._head.net.parameters(), strict=True))
+    school.save(tmp_path)
+    again = School.resumed(tmp_path, floats=torch.float16)
+    assert again._head.scale() == school._head.scale()
+    again._head._scaler.load_state_dict({**again._head.scale(), "scale": 1024.0})
+    again.learn(small, until=4)
+    assert again._head.scale()["scale"] == 1024
+    assert not all(torch.equal(a, b) for a, b in zip(before, again._head.net.parameters(), strict=True))
+
+
+def test_the_torso_does_not_touch_the_head_nor_the_head_the_torso(stages: Lessons) -> None:
+    school = School(ALL)
+    parts: list[list[Any]] = []
+    for until in (0, 10, 13):
+        school.learn(stages, until=until)
+        parts.append([[v.clone() for v in _held(pupil)] for _, pupil in school._pupils()])
+    same = [
+        [all(torch.equal(x, y) for x, y in zip(a, b, strict=len(a) == len(b))) for a, b in zip(one, other, strict=True)]
+        for one, other in pairwise(parts)
+    ]
+    assert same == [[False, True], [True, False]]
+
+
+def test_a_torso_needs_what_lies_behind_it(small: Lessons) -> None:
+    with pytest.raises(InvalidInput, match="give the lessons a plate"):
+        School(ALL).learn(small)
+
+
+def test_rays_are_drawn_from_the_mouth_the_eyes_and_everywhere(stages: Lessons) -> None:
+    drawn = stages.drawn(np.random.default_rng(1), 6000, 2)
+    column, row = drawn.which % 16, drawn.which // 16
+    for boxes, share in ((stages.mouths, 0.4), (stages.lids, 0.1)):
+        assert boxes is not None
+        left, right, top, bottom = boxes[drawn.frames[drawn.of]].unbind(-1)
+        there = ((column >= left) & (column <= right) & (row >= top) & (row <= bottom)).float().mean()
+        area = float(((right - left + 1) * (bottom - top + 1) / 256.0).mean())
+        assert float(there) == pytest.approx(share + (1 - share) * area, abs=0.12)
+        assert float(there) > area + 0.05
+    assert set(drawn.which.tolist()) == set(range(256))
+    face = stages.face(drawn)
+    assert torch.equal(face, (column >= 2) & (column <= 13) & (row >= 2) & (row <= 13))
+    assert stages.drawn(np.random.default_rng(1), 6000, 2, close=False).which.float().mean() == pytest.approx(
+        128, abs=4
+    )
+
+
+@pytest.mark.parametrize("side", [3, 8, 16])
+def test_patches_lie_over_the_mouth_and_within_the_picture(small: Lessons, side: int) -> None:
+    drawn = small.patches(np.random.default_rng(2), 200, side, 3)
+    which, of = drawn.which.view(200, side, side), drawn.of.view(200, -1)
+    assert bool((of == of[:, :1]).all())
+    assert torch.equal(
+        which - which[:, :1, :1], (torch.arange(side)[:, None] * 16 + torch.arange(side)).expand(200, -1, -1)
+    )
+    row, column = which[:, 0, 0] // 16, which[:, 0, 0] % 16
+    assert small.mouths is not None
+    assert int(row.max()) + side <= 16
+    assert int(column.max()) + side <= 16
+    for box, r, c in zip(small.mouths[drawn.frames[of[:, 0]]].tolist(), row.tolist(), column.tolist(), strict=True):
+        for first, last, at in ((box[0], box[1], c), (box[2], box[3], r)):
+            inside = first <= at and at + side - 1 <= last
+            around = at <= first and last <= at + side - 1
+            assert inside or around or at in {0, 16 - side}
+    assert side == 16 or len(set(which[:, 0, 0].tolist())) > 1
+
+
+def test_lips_are_compared_with_whatever_is_given(stages: Lessons) -> None:
+    asked: list[Any] = []
+
+    def compare(made: Any, filmed: Any) -> Any:
+        asked.append((made.shape, filmed.shape))
+        assert made.requires_grad
+        return (made - filmed).abs().mean()
+
+    plan = replace(ALL, head=0, lips=4, torso=0)
+    school, other = School(plan), School(plan)
+    school.learn(stages, compare=compare)
+    assert asked == [((2, 3, 8, 8),) * 2] * 2  # every other step
+    other.learn(stages)
+    assert not torch.equal(school.mean.color_net.net[0].weight, other.mean.color_net.net[0].weight)
+
+
+def test_rates_fall_by_stages() -> None:
+    school = School(replace(ALL, rate=2.0))
+    told = [(at, school._rate(*school.plan.at(at))) for at in (0, 3, 6, 8, 10)]
+    wanted = {0: 2.0, 3: 2 * 0.5**0.5, 6: 0.2, 8: 0.2 * 0.5**0.5, 10: 2.0}
+    assert dict(told) == pytest.approx(wanted)
 
 
 def test_another_seed_is_another_training(small: Lessons) -> None:
@@ -230,3 +343,36 @@ def test_a_head_of_known_geometry_is_learnt_and_its_mouth_follows_the_sound(tmp_
     assert np.ptp(dark) > 0.5 * (still[1] - still[0]) * np.ptp(opening)
     school.save(tmp_path)
     assert np.array_equal(said(School.resumed(tmp_path), lessons, 3), said(school, lessons, 3))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_shoulders_that_follow_the_head_are_learnt() -> None:
+    """In poses that no frame has, with the look of the first frame, as they are filmed."""
+    frames, side = 48, 64
+    turns = sphere_head.poses(frames)
+    behind = torch.from_numpy(np.stack([shoulders.picture(p, side) for p in turns]))
+    held = tuple(range(3, frames, 6))
+    lessons = replace(
+        film(frames, side, taught=tuple(i for i in range(frames) if i not in held)),
+        background=behind,
+        plate=(wall := torch.from_numpy(sphere_head.background(side))),
+    )
+    grid = Grid(levels=2, base=8, finest=16)
+    school = School(Plan(Shape(codes=frames, grid=grid), head=0, torso=700, rays=2048, together=4, cells=16))
+    school.learn(lessons)
+    torso, at = school.torso, pixels(side, side)
+    assert torso is not None
+    plate = wall.reshape(-1, 3).numpy()
+    mean = behind[list(lessons.taught)].mean(0).numpy()
+    scores = []
+    for i in held:
+        with torch.no_grad():
+            opacity, colour, _ = (a.numpy() for a in torso(at, lessons.poses[i]))
+        made = opacity * colour + (1 - opacity) * plate
+        scores.append(psnr(made.reshape(side, side, 3), behind[i].numpy()))
+    assert np.mean(scores) >= 28
+    assert np.mean(scores) >= np.mean([psnr(mean, behind[i].numpy()) for i in held]) + 4
+    # no pixel in which they are seen is left out
+    seen = (behind - wall).abs().amax((0, 3)) > 0.05
+    assert school.cover.at(at)[seen.flatten()].all()

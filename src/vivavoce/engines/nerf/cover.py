@@ -21,29 +21,18 @@ class Cover(nn.Module):
         super().__init__()
         self.size = size
         self.register_buffer("opacity", torch.ones(size, size))
-        """By row and column: the greatest one met in it and around it, which fades."""
+        """By row and column: the greatest one met in it and around it. Before anything is told, all count."""
 
     @torch.no_grad()
-    def update(
-        self,
-        torso: Torso,
-        pose: torch.Tensor,
-        frame: int = 0,
-        decay: float = 0.95,
-        chance: torch.Generator | None = None,
-    ) -> None:
-        """Ask for the opacity of one place in each cell, as it is in ``pose``, and let what was known fade.
-
-        With ``chance`` the place is anywhere in the cell, without it the middle.
-        """
+    def tell(self, torso: Torso, poses: torch.Tensor) -> None:
+        """Ask for the opacity in each cell's middle, in every one of ``poses`` ``(n, 4, 4)``."""
         side = torch.arange(self.size, device=self.opacity.device)
-        half = 1 / self.size
-        middles = torch.stack(torch.meshgrid(side, side, indexing="ij"), -1).reshape(-1, 2) * 2 * half + half - 1
-        if chance is not None:
-            middles += (torch.rand(middles.shape, generator=chance).to(middles) * 2 - 1) * half
-        met = torso(middles, pose, frame)[0].view(1, 1, self.size, self.size)
-        around = functional.max_pool2d(met, _AROUND, 1, _AROUND // 2)[0, 0]
-        self.opacity.copy_(torch.maximum(self.opacity * decay, around))
+        middles = (2 * torch.stack(torch.meshgrid(side, side, indexing="ij"), -1).reshape(-1, 2) + 1) / self.size - 1
+        met = torch.zeros_like(middles[:, :1])
+        for pose in poses:
+            met = torch.maximum(met, torso(middles, pose)[0])
+        around = functional.max_pool2d(met.view(1, 1, self.size, self.size), _AROUND, 1, _AROUND // 2)
+        self.opacity.copy_(around[0, 0])
 
     def at(self, pixels: torch.Tensor) -> torch.Tensor:
         """Whether the torso may be seen in pixels ``(n, 2)``, row and column, -1 to 1."""

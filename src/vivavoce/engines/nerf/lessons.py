@@ -12,7 +12,7 @@ from vivavoce.errors import InvalidInput
 
 __all__ = ["Drawn", "Lessons"]
 
-_CLOSE, _LIDS = 0.4, 0.1
+_CLOSE, _LIDS, _HEAD = 0.4, 0.1, 0.35
 """Of the rays are drawn from the mouth and from the eyes, where these are told."""
 
 
@@ -56,12 +56,14 @@ class Lessons:
     """``(n, 4)``, as ``mouths``: what the sound may move."""
     lids: torch.Tensor | None = None
     """``(n, 4)``, as ``mouths``: both eyes, which fewer rays are drawn from."""
+    heads: torch.Tensor | None = None
+    """``(n, 4)``, as ``mouths``: the head with its hair. What is around it is there without a field."""
 
     def __post_init__(self) -> None:
         """Raises ``InvalidInput`` when the parts are of different lengths or sizes."""
         n, height, width = self.images.shape[:3]
         own = self.background if self.background.ndim == self.images.ndim else None
-        parts = (self.poses, self.audio, self.eyes, self.mouths, self.faces, self.lids, own)
+        parts = (self.poses, self.audio, self.eyes, self.mouths, self.faces, self.lids, self.heads, own)
         lengths = {n} | {len(part) for part in parts if part is not None}
         if len(lengths) > 1:
             raise InvalidInput(
@@ -83,7 +85,9 @@ class Lessons:
         of = np.arange(rays) * len(frames) // rays
         boxes = np.tile([[0, self.camera.width - 1, 0, self.camera.height - 1]], (rays, 1))
         part = chance.random(rays)
-        for box, least, most in ((self.mouths, 0.0, _CLOSE), (self.lids, _CLOSE, _CLOSE + _LIDS)):
+        eyes = _CLOSE + _LIDS
+        shares = (self.mouths, 0.0, _CLOSE), (self.lids, _CLOSE, eyes), (self.heads, eyes, eyes + _HEAD)
+        for box, least, most in shares:
             if close and box is not None:
                 there = (part >= least) & (part < most)
                 boxes[there] = box.cpu().numpy()[frames[of[there]]]

@@ -61,6 +61,8 @@ _WHOLE = 256
 """Steps, up to which all cells are asked, and later a part."""
 _BESIDE, _PLACES = 1e-3, 4096
 """How far beside, and how many places are asked about."""
+_POSES = 64
+"""In which it is told where a torso is seen, and as many again at most."""
 _TOLD = "checkpoint.json"
 
 
@@ -159,6 +161,9 @@ class School:
             self.step += 1
             if tell is not None:
                 tell(Progress(self.step, self.plan.steps, loss, stage))
+        if self._torso is not None and self.step == self.plan.steps:
+            spread = lessons.poses[:: max(1, len(lessons.poses) // _POSES)]
+            self.cover.tell(self._torso.mean, self._here(spread))
 
     # -- steps
 
@@ -192,9 +197,6 @@ class School:
     def _torso_step(self, lessons: Lessons, chance: np.random.Generator, part: float) -> float:
         pupil, poses = self._torso, lessons.poses
         assert pupil is not None  # a plan with steps of a torso has one
-        if self.step % _EVERY == 0:
-            frame = int(chance.choice(np.array(lessons.frames())))
-            self.cover.update(pupil.net, poses[frame].to(self.device), frame, chance=_generator(chance))
         drawn = lessons.drawn(chance, self.plan.rays, self.plan.together, close=False)
         at = pixels(lessons.camera.width, lessons.camera.height, self.device)[drawn.which.to(self.device)]
         layers = []

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import torch
 
-from vivavoce.engines.nerf.composite import composite
+from vivavoce.engines.nerf.composite import GONE, composite
 from vivavoce.engines.nerf.networks import Field, Head
 from vivavoce.engines.nerf.occupancy import Occupancy
 from vivavoce.engines.nerf.picture import Moment, Seen
@@ -17,8 +17,8 @@ __all__ = ["ask", "sight"]
 
 _PARTS = (0, 4, 6, 8, 11, MOST)
 """Places along a ray that are asked about in one go, from one number up to the next."""
-_DARK = 5e-5
-"""Light that is left, below which nothing behind is seen: half of what compositing takes for none."""
+_DARK = GONE / 2
+"""Light that is left, below which nothing behind is seen, however it is rounded."""
 _AT_ONCE = 1 << 14
 """Places whose numbers fit a processor's cache. A graphics card takes all of them."""
 
