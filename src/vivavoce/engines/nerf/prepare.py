@@ -43,8 +43,11 @@ _WALL = 40
 _LONGEST = 2000.0
 """Seconds of sound; films are shorter."""
 _MOUTH = sorted({*m.OUTER_UPPER, *m.OUTER_LOWER})
-_MOUTH_MARGIN, _FACE_MARGIN = 0.12, 0.1
-"""Eye distances around the lips and the face that are theirs."""
+_LIDS = sorted({*m.LEFT_UPPER_LID, *m.LEFT_LOWER_LID, *m.RIGHT_UPPER_LID, *m.RIGHT_LOWER_LID})
+_MOUTH_MARGIN, _FACE_MARGIN, _LID_MARGIN = 0.12, 0.1, 0.05
+"""Eye distances around the lips, the face and the eyes that are theirs."""
+_HAIR = 0.35, 0.9, 0.2
+"""Eye distances beside, above and below the face that are the head's."""
 _MASK = 96
 """Pixels along a side of a mask."""
 _BROW = 0.12
@@ -75,6 +78,10 @@ class Prepared:
     """``(n, 4)``: first and last column, first and last row."""
     faces: Ints
     """The same of the face."""
+    lids: Ints
+    """The same of the eyes."""
+    heads: Ints
+    """The same of the head with its hair."""
     masks: Bytes
     """``(n, 96, 96)``: the part that SyncTalk lays over the film; its edge is soft."""
     good: tuple[int, ...]
@@ -95,6 +102,8 @@ class Prepared:
             taught=taught or self.good,
             plate=torch.from_numpy(self.plate),
             faces=torch.from_numpy(self.faces),
+            lids=torch.from_numpy(self.lids),
+            heads=torch.from_numpy(self.heads),
         )
 
 
@@ -140,6 +149,8 @@ def prepare(
         ear_spread=spread.astype(np.float32),
         mouths=_boxes(points[:, _MOUTH], points, _MOUTH_MARGIN, pixels),
         faces=_boxes(points, points, _FACE_MARGIN, pixels),
+        lids=_boxes(points[:, _LIDS], points, _LID_MARGIN, pixels),
+        heads=_heads(points, pixels),
         masks=np.stack(masks).astype(np.uint8),
         good=tuple(np.flatnonzero(library.usable[:n] & library.seen[:n]).tolist()),
         error=found.error,
@@ -199,6 +210,14 @@ def _boxes(parts: F32, points: F32, margin: float, pixels: int) -> Ints:
     low, high = parts[..., :2].min(axis=1) - eye, parts[..., :2].max(axis=1) + eye
     both = np.stack([low[:, 0], high[:, 0], low[:, 1], high[:, 1]], axis=1)
     return np.clip(np.round(both), 0, pixels - 1).astype(np.int64)
+
+
+def _heads(points: F32, pixels: int) -> Ints:
+    eye = np.linalg.norm(points[:, 263, :2] - points[:, 33, :2], axis=1)
+    low, high = points[..., :2].min(axis=1), points[..., :2].max(axis=1)
+    beside, above, below = _HAIR
+    sides = low[:, 0] - beside * eye, high[:, 0] + beside * eye, low[:, 1] - above * eye, high[:, 1] + below * eye
+    return np.clip(np.round(np.stack(sides, axis=1)), 0, pixels - 1).astype(np.int64)
 
 
 # ---- pictures
