@@ -127,12 +127,12 @@ def write(training: Path, layout: Layout, data: Path | None = None) -> Path:
         (data / f"transforms_{name}.json").write_text(json.dumps({**camera, "frames": part}))
     _pictures(data, layout)
     _rows(data, layout)
+    loud = np.repeat(np.random.default_rng(5).uniform(0.02, 1, FRAMES * 4), 160)  # 10 ms each
     with wave.open(str(data / "aud.wav"), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(16_000)
-        tone = np.sin(np.arange(FRAMES * 640) * 0.1) * 8000
-        file.writeframes(tone.astype("<i2").tobytes())
+        file.writeframes((8000 * loud * np.sin(np.arange(len(loud)) * 0.4)).astype("<i2").tobytes())
     return training
 
 

@@ -4,6 +4,7 @@ import json
 import pickle
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ import pytest
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.neural
 
-from vivavoce.engines.nerf.networks import window  # noqa: E402  torch first, or the file is skipped
+from checkpoints import random_state  # noqa: E402  torch first, or the file is skipped
+from vivavoce.engines.nerf.ears import features_of_sound  # noqa: E402
+from vivavoce.engines.nerf.engine import ErNerfFace, SyncTalkFace  # noqa: E402
+from vivavoce.engines.nerf.networks import window  # noqa: E402
 from vivavoce.engines.nerf.picture import Moment, picture  # noqa: E402
 from vivavoce.engines.nerf.rays import Camera, from_nerf  # noqa: E402
 from vivavoce.engines.nerf.talker import Talker, load  # noqa: E402
@@ -26,6 +30,7 @@ from vivavoce.media import audio  # noqa: E402
 from vivavoce.media.picture import open_picture  # noqa: E402
 from vivavoce.media.reel import Reel  # noqa: E402
 from vivavoce.models import ModelStore  # noqa: E402
+from vivavoce.nouns import Canvas, Speech  # noqa: E402
 from workspaces import FOCAL, FRAMES, ROWS, SIDE, Layout, opt, pose, state, write  # noqa: E402
 
 LAYOUTS = {
@@ -219,6 +224,50 @@ def test_features_that_end_a_little_early_are_held(tmp_path: Path) -> None:
     assert talker.heard is not None
     assert talker.heard.shape == (FRAMES, 29, 16)
     assert torch.equal(talker.heard[-1], talker.heard[-3])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ernerf", "ernerf-torso", "synctalk"])
+def test_an_imported_avatar_speaks_its_own_recording(name: str, tmp_path: Path) -> None:
+    layout = LAYOUTS[name]
+    made, talker = imported(write(tmp_path / "work", layout), tmp_path / "avatar")
+    face: Any = (SyncTalkFace if layout.engine == "synctalk" else ErNerfFace)(device="cpu", precision="fp32")
+    sound = audio.decode(made.avatar.path / "heard.wav", max_seconds=9)
+    speech = Speech(text="", language="en", audio=sound)
+    frames = [frame.image for frame in face.animate(made.avatar, speech, canvas=Canvas(128, 128, 25))]
+    assert len(frames) == FRAMES
+    seen = [cv2.resize(frame, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(int) for frame in frames]
+    background = talker.background.float() / 255
+    if not layout.torso:
+        with Reel(made.avatar.path / "behind.mp4") as behind:
+            background = torch.from_numpy(picture_of(behind[0])).float() / 255
+    away = np.abs(seen[0] - own(talker, 0, background).numpy() * 255)
+    if layout.engine == "ernerf":
+        assert away.mean() < 5
+        other = replace(speech, audio=replace(sound, samples=sound.samples[::-1].copy()))
+        with pytest.raises(EngineUnavailable, match="kind deepspeech"):
+            list(face.animate(made.avatar, other, canvas=Canvas(128, 128, 25)))
+    else:  # the face in the film
+        film = np.abs(seen[0] - open_picture(made.avatar.path / "poster.jpg").rgb.astype(int))
+        assert film[:3].mean() < 8 < away[:3].mean()
+        assert away[9:15, 9:15].mean() < 8 < film[9:15, 9:15].mean()
+
+
+def test_synctalks_features_are_made_where_its_encoder_is(tmp_path: Path) -> None:
+    folder = write(tmp_path / "work", Layout("synctalk", "ave", features=False))
+    (tmp_path / "models").mkdir()
+    encoder = {name: value for name, value in random_state().items() if name.startswith("audio_encoder.")}
+    torch.save(encoder, tmp_path / "models" / "audio_visual_encoder.pth")
+    models, into = ModelStore(tmp_path / "models"), tmp_path / "avatar"
+    into.mkdir()
+    made = convert(folder, into, models)
+    assert "the encoder here" in says(made, "features")
+    assert not level(made, "speech")
+    sound = audio.decode(folder / "aud.wav", max_seconds=9)
+    wanted = features_of_sound("ave", sound, FRAMES, 25, models)
+    heard = load(into).heard
+    assert heard is not None
+    assert np.abs(heard.numpy() - wanted).max() <= 1e-3 * np.abs(wanted).max()
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vivavoce.engines.nerf.ears import check_ear
+from vivavoce.engines.nerf.ears import check_ear, features_of_sound
 from vivavoce.engines.nerf.networks import EARS, Ear, Shape, window
 from vivavoce.engines.nerf.occupancy import Occupancy
 from vivavoce.engines.nerf.picture import Moment
@@ -24,11 +24,11 @@ from vivavoce.engines.nerf.talker import BEHIND, FILM, LONGEST, SOUND, VERSION, 
 from vivavoce.engines.nerf.workspace_files import Places, Shot, Transforms, array, column, options, picture, transforms
 from vivavoce.engines.nerf.workspace_films import FPS, Pictures, background, pictures, write
 from vivavoce.engines.nerf.workspace_head import Trained, asked, occupied, trained
-from vivavoce.errors import EngineUnavailable, InvalidInput, NotFound
+from vivavoce.errors import EngineUnavailable, InvalidInput
 from vivavoce.media import audio
 from vivavoce.media.picture import write_jpeg
 from vivavoce.models import ModelStore
-from vivavoce.nouns import Avatar
+from vivavoce.nouns import Audio, Avatar
 
 __all__ = ["Finding", "Imported", "convert"]
 
@@ -96,7 +96,8 @@ def convert(
     portrait = held.engine == "synctalk" and held.torso is None
     seen = pictures(places, told, portrait=portrait, torso=held.torso is not None)
     behind = background(places, told)
-    heard, sounds = _heard(places, held.head.shape.ear, told.shots, called)
+    sound = _sound(places)
+    heard, sounds = _heard(places, held.head.shape.ear, told.shots, called, sound, models)
     eyes, gaze = _eyes(places, held, seen.shots, called)
     masks = write(places, told, seen, behind, into, lambda done: report(0.9 * done))
     cells, counted = _cells(held, heard, eyes)
@@ -115,19 +116,19 @@ def convert(
         origin=f"{held.title}, {places.name(held.file)}",
     )
     save(talker, into)
-    wav, speech = _sound(places, into, heard is not None)
+    if sound is not None:
+        audio.write_wav(into / SOUND, sound, _RATE)
     _poster(talker, told, seen, places, into)
     findings = (
         Finding("head", "found", f"{talker.origin}; it hears {held.head.shape.ear}."),
         *_told(held, told, seen, called),
         *counted,
         *sounds,
-        *speech,
         *_spoken(held.head.shape.ear, models),
         *gaze,
     )
     warnings = tuple(one.says for one in findings if one.level in ("missing", "assumed"))
-    _note(into, talker, seen, wav, findings, warnings)
+    _note(into, talker, seen, findings, warnings, sound=sound is not None)
     report(1.0)
     return Imported(Avatar(into.name, into, talker.engine, warnings), findings)
 
@@ -153,28 +154,37 @@ def _poses(shots: Sequence[Shot], called: Mapping[str, Any]) -> torch.Tensor:
 
 
 def _heard(
-    places: Places, ear: Ear, shots: Sequence[Shot], called: Mapping[str, Any]
+    places: Places,
+    ear: Ear,
+    shots: Sequence[Shot],
+    called: Mapping[str, Any],
+    sound: Audio | None,
+    models: ModelStore,
 ) -> tuple[torch.Tensor | None, list[Finding]]:
-    """The recording's features ``(m, *EARS[ear])``, a row a frame."""
+    """The recording's features ``(m, *EARS[ear])``, a row a frame: those that lie there, or an encoder's."""
     names = _FEATURES[ear]
     names = names[::-1] if "hubert_cn" in str(called.get("asr_model", "")) else names
-    path = places.find(*names, "aud.npy")
-    if path is None:
-        return None, [
-            Finding("features", "missing", f"There is no {names[0]}, so its own recording cannot be spoken from it.")
-        ]
-    rows = array(path, EARS[ear][::-1], f"features of the kind {ear}")
+    heard = [] if sound is None else [Finding("sound", "found", f"aud.wav, {len(sound.samples) / sound.rate:.1f} s.")]
+    if sound is None:
+        heard.append(Finding("sound", "missing", "There is no aud.wav, so its own recording cannot be spoken."))
     needed = 1 + max(shot.sound for shot in shots)
-    if len(rows) < needed - _LATE:
-        raise InvalidInput(
-            f"{path.name} has {len(rows)} rows, but the film's sound has {needed} frames; make the features again, at "
-            f"{FPS} rows a second."
-        )
-    rows = np.concatenate([rows, np.repeat(rows[-1:], max(0, needed - len(rows)), axis=0)])
-    if len(EARS[ear]) == 2:
-        rows = rows.transpose(0, 2, 1)
-    says = f"{path.name}, {len(rows)} rows of {ear}."
-    return torch.from_numpy(np.ascontiguousarray(rows)), [Finding("features", "found", says)]
+    if (path := places.find(*names, "aud.npy")) is not None:
+        rows = array(path, EARS[ear][::-1], f"features of the kind {ear}")
+        if len(rows) < needed - _LATE:
+            raise InvalidInput(
+                f"{path.name} has {len(rows)} rows, but the film's sound has {needed} frames; make the features again, "
+                f"at {FPS} rows a second."
+            )
+        rows = np.concatenate([rows, np.repeat(rows[-1:], max(0, needed - len(rows)), axis=0)])
+        rows = rows.transpose(0, 2, 1) if len(EARS[ear]) == 2 else rows
+        heard.append(Finding("features", "found", f"{path.name}, {len(rows)} rows of {ear}."))
+    elif ear == "ave" and sound is not None and models.own("ave"):
+        rows = features_of_sound(ear, sound, needed, float(FPS), models)
+        heard.append(Finding("features", "found", f"{needed} rows of {ear}, which the encoder here made of aud.wav."))
+    else:
+        says = f"There is no {names[0]}, so its own recording cannot be spoken from it."
+        return None, [*heard, Finding("features", "missing", says)]
+    return torch.from_numpy(np.ascontiguousarray(rows)), heard
 
 
 def _eyes(
@@ -225,25 +235,22 @@ def _cells(held: Trained, heard: torch.Tensor | None, eyes: torch.Tensor | None)
     return asked(head, moments), [Finding("cells", "assumed", says)]
 
 
-def _sound(places: Places, into: Path, heard: bool) -> tuple[str | None, list[Finding]]:
-    """Keep the recording beside the avatar; its name."""
+def _sound(places: Places) -> Audio | None:
+    """The recording. Raises ``InvalidInput`` when it is damaged."""
     path = places.find("aud.wav")
     if path is None:
-        more = " Its features are there, and it would speak without a sound." if heard else ""
-        return None, [Finding("sound", "missing", f"There is no aud.wav, so its own recording cannot be spoken.{more}")]
+        return None
     try:
-        read = audio.decode(path, max_seconds=LONGEST / float(FPS) + 60, rate=_RATE)
+        return audio.decode(path, max_seconds=LONGEST / float(FPS) + 60, rate=_RATE)
     except InvalidInput as e:
         raise InvalidInput(f"aud.wav: {e}") from e
-    audio.write_wav(into / SOUND, read, _RATE)
-    return SOUND, [Finding("sound", "found", f"aud.wav, {len(read.samples) / _RATE:.1f} s.")]
 
 
 def _spoken(ear: Ear, models: ModelStore) -> list[Finding]:
     """Whether it can speak anything else."""
     try:
         check_ear(ear, models)
-    except (EngineUnavailable, NotFound) as e:
+    except EngineUnavailable as e:
         return [Finding("speech", "here" if ear == "ave" else "missing", str(e))]
     return []
 
@@ -292,7 +299,7 @@ def _poster(talker: Talker, told: Transforms, seen: Pictures, places: Places, in
 
 
 def _note(
-    into: Path, talker: Talker, seen: Pictures, wav: str | None, findings: Sequence[Finding], warnings: Sequence[str]
+    into: Path, talker: Talker, seen: Pictures, findings: Sequence[Finding], warnings: Sequence[str], *, sound: bool
 ) -> None:
     """Write ``avatar.json``, the last of the files."""
     facts = {
@@ -307,7 +314,7 @@ def _note(
         "frames": len(talker),
         "film": FILM if seen.film else None,
         "behind": BEHIND if seen.behind else None,
-        "sound": wav,
+        "sound": SOUND if sound else None,
         "origin": talker.origin,
         "imported": [asdict(one) for one in findings],
     }
