@@ -12,7 +12,9 @@ __all__ = ["bench"]
 
 def bench(
     quick: Annotated[bool, typer.Option("--quick", help="Fewer repetitions.")] = False,
-    engine: Annotated[str, typer.Option(help="Face engine to measure; wav2lip has measurements of its own.")] = "photo",
+    engine: Annotated[
+        str, typer.Option(help="Face engine to measure; wav2lip, ernerf and synctalk have measurements of their own.")
+    ] = "photo",
     sound: Annotated[
         Path | None,
         typer.Option(
@@ -54,6 +56,11 @@ def bench(
 
             title, command = "Wav2Lip", "vivavoce bench --engine wav2lip"
             rows, more = measure_wav2lip(quick=quick, show=show)
+        elif engine in ("ernerf", "synctalk"):
+            from vivavoce.bench.nerf import measure as measure_nerf
+
+            title, command = f"Radiance field, {engine}", f"vivavoce bench --engine {engine}"
+            rows, more = measure_nerf(engine, quick=quick, show=show)
         else:
             from vivavoce.bench.suite import measure
 

@@ -133,7 +133,7 @@ class Renderer:
             steps = torch.stack([marks.take() for _ in range(turns)])
             size = max(1, self._at_once // turns)
             parts = [(rays.part(of), steps[:, of]) for of in _slices(len(which), size)]
-            told, weight, passed = self._crew.each(lambda part: self._ask(*part, origin, now), parts)
+            told, weight, passed = self._crew.each(lambda part: self._ask(part[0], part[1], origin, now), parts)
             colour.index_add_(0, which, told)
             opacity.index_add_(0, which, weight)
             held = (marks.left() & (passed <= _DARK)).nonzero()[:, 0]
