@@ -55,7 +55,13 @@ def face(registry: Registry, name: str) -> Animator:
         pytest.skip(str(e))
 
 
-@pytest.mark.parametrize("name", NAMES.names("face"))
+def faces() -> list[Any]:
+    """Those that are learnt by nets take long."""
+    long = [pytest.mark.neural, pytest.mark.slow]
+    return [pytest.param(n, marks=long if n in ("ernerf", "synctalk") else ()) for n in NAMES.names("face")]
+
+
+@pytest.mark.parametrize("name", faces())
 def test_face(registry: Registry, name: str, tmp_path: Path) -> None:
     engine = face(registry, name)
     check_animator(engine, avatar_of(engine, name, tmp_path))
@@ -69,6 +75,10 @@ def avatar_of(engine: Animator, name: str, folder: Path) -> Avatar:
             return library.get(known)
     if name == "person":
         return film_of_a_person(folder / "made")
+    if name in ("ernerf", "synctalk"):
+        from fields import avatar as field_of_a_person
+
+        return field_of_a_person(folder / "made", "ernerf" if name == "ernerf" else "synctalk")
     (folder / "made").mkdir()
     return engine.prepare(library.poster("anna"), folder / "made")
 

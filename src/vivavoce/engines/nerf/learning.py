@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 
 from vivavoce.engines.nerf.encodings import Grid
-from vivavoce.engines.nerf.networks import Ear, Shape, window
+from vivavoce.engines.nerf.networks import Ear, Head, Shape, Torso, window
 from vivavoce.engines.nerf.picture import Moment, picture
 from vivavoce.engines.nerf.prepare import Prepared, prepare
 from vivavoce.engines.nerf.school import Plan, Progress, School
@@ -37,7 +37,7 @@ from vivavoce.models import ModelStore
 from vivavoce.nouns import Avatar, Lesson
 from vivavoce.ports import Tell
 
-__all__ = ["RATE", "grid_for", "learn", "plan_for"]
+__all__ = ["RATE", "Wish", "finish", "grid_for", "learn", "plan_for"]
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -53,8 +53,8 @@ _TOGETHER = {"cpu": 4, "cuda": 1}
 """Frames of a step."""
 _LIPS, _TORSO = 0.15, 0.15
 """Of the steps; a face that is laid over its film has no torso."""
-_KEEP, _SHOW = 60.0, 20.0
-"""Seconds from one checkpoint to the next, and from one preview to the next."""
+_KEEP, _SHOW = (5.0, 60.0), (5.0, 30.0)
+"""Seconds from one checkpoint or preview to the next: a 20th of the time so far, within these."""
 _PREVIEW = 192
 """Pixels along a side of it."""
 _TRAINED_BY = ("lips", "mel", "ave")
@@ -64,7 +64,7 @@ _LOOK = 6.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
+class Wish:
     """What the options ask for."""
 
     size: int
@@ -74,7 +74,8 @@ class _Wish:
     expressiveness: float | None
 
     @classmethod
-    def of(cls, options: Mapping[str, float | str], device: str) -> "_Wish":
+    def of(cls, options: Mapping[str, float | str], device: str) -> "Wish":
+        """With what is usual on a ``device``, cpu or cuda, where nothing is said. Raises ``InvalidInput``."""
         size = int(options.get("size", _SIZE[device])) // 2 * 2
         if not _SIZES[0] <= size <= _SIZES[1]:
             raise InvalidInput(f"The size is an even number of pixels from {_SIZES[0]} to {_SIZES[1]}, not {size}.")
@@ -101,12 +102,16 @@ def learn(
     epochs: int,
     options: Mapping[str, float | str],
     tell: Tell,
+    enough: int = 0,
     device: str = "auto",
     threads: int = 0,
 ) -> Avatar:
-    """Make the avatar ``into`` of the video ``source``; see ``ports.Trainer``."""
+    """Make the avatar ``into`` of the video ``source``; see ``ports.Trainer``.
+
+    ``enough``: the epoch in which the time was over; what ``work`` holds is then taken as it stands.
+    """
     there = place(device, "fp32").device
-    wish = _Wish.of(options, there.type)
+    wish = Wish.of(options, there.type)
     work.mkdir(parents=True, exist_ok=True)
     made = watch(source, into, models, work=work, report=lambda done, stage: tell(Lesson(_WATCHED * done, stage)))
     library = store.load(into)
@@ -125,12 +130,10 @@ def learn(
     before = torch.get_num_threads()
     torch.set_num_threads(threads or min(before, os.cpu_count() or before))
     try:
-        school = _taught(engine, prepared, wish, work, epochs, tell, str(there))
+        school = _taught(engine, prepared, wish, work, epochs, enough, tell, str(there))
     finally:
         torch.set_num_threads(before)
-    talker = _talker(engine, school, prepared, library)
-    _write(talker, prepared, library, into)
-    _note(engine, school, prepared, wish, into)
+    finish(engine, school, prepared, library, wish, into)
     tell(Lesson(1.0, "head"))
     return Avatar(into.name, into, engine, made.warnings)
 
@@ -144,7 +147,7 @@ def grid_for(prepared: Prepared) -> Grid:
     return Grid(levels=8, features=2, base=16, finest=int(max(64, min(512, 1.25 * across))))
 
 
-def plan_for(engine: Engine, prepared: Prepared, wish: _Wish, epochs: int, device: str) -> Plan:
+def plan_for(engine: Engine, prepared: Prepared, wish: Wish, epochs: int, device: str) -> Plan:
     """Steps of the stages so that each good picture is seen ``epochs`` times."""
     kind = torch.device(device).type
     steps = max(20, ceil(epochs * len(prepared.good) / wish.together))
@@ -168,31 +171,36 @@ def plan_for(engine: Engine, prepared: Prepared, wish: _Wish, epochs: int, devic
 
 
 def _taught(
-    engine: Engine, prepared: Prepared, wish: _Wish, work: Path, epochs: int, tell: Tell, device: str
+    engine: Engine, prepared: Prepared, wish: Wish, work: Path, epochs: int, enough: int, tell: Tell, device: str
 ) -> School:
-    """A school that has taken all its steps; it goes on where an earlier attempt ended."""
+    """A school that has taken all its steps; it goes on where an earlier attempt ended, or stays there."""
     plan = plan_for(engine, prepared, wish, epochs, device)
     kept = work / f"school-{_digest(prepared, plan)}"
     school = _taken_up(kept, plan, device)
     lessons = prepared.lessons()
-    saved = shown = monotonic()
+    began = saved = shown = monotonic()
     each = plan.steps / epochs
+    if enough and school.step:
+        return school
+
+    def due(since: float, now: float, between: tuple[float, float]) -> bool:
+        return now - since > min(between[1], max(between[0], (now - began) / 20))
 
     def told(now: Progress) -> None:
         nonlocal saved, shown
         preview = b""
         clock = monotonic()
-        if clock - saved > _KEEP:
+        if due(saved, clock, _KEEP):
             school.save(kept)
             saved = clock
-        if clock - shown > _SHOW:
+        if due(shown, clock, _SHOW):
             preview = _preview(school, prepared)
             shown = monotonic()
         share = _APART + (1 - _APART) * now.step / now.of
         tell(Lesson(0.999 * share, now.stage, max(1, ceil(now.step / each)), epochs, now.loss, preview))
 
     try:
-        school.learn(lessons, told)
+        school.learn(lessons, told, ceil(enough * each) if enough else None)
     finally:
         with suppress(OSError):  # what ended it is to be told, and not that the disk is full besides
             school.save(kept)
@@ -245,17 +253,28 @@ def _seen(school: School, prepared: Prepared, number: int) -> Bytes:
 # ---- what is kept
 
 
+def finish(engine: Engine, school: School, prepared: Prepared, library: Library, wish: Wish, into: Path) -> None:
+    """Make the avatar in ``into``, which holds its library already, one of ``engine``, with what was learnt."""
+    _write(_talker(engine, school, prepared, library), prepared, library, into)
+    _note(engine, school, prepared, wish, into)
+
+
 def _talker(engine: Engine, school: School, prepared: Prepared, library: Library) -> Talker:
-    head = school.mean.requires_grad_(False)
+    head: Any = Head(school.plan.shape, dense=True).to(school.device)
+    head.load_state_dict(school.mean.state_dict())
+    torso: Any = None
+    if school.torso is not None and school.step == school.plan.steps:  # else the film's own is better
+        torso = Torso(school.plan.shape.codes).to(school.device)
+        torso.load_state_dict(school.torso.state_dict())
     if head.shape.code:
         looks = head.individual_codes.detach().cpu().numpy()
         head.individual_codes.data.copy_(torch.from_numpy(_smooth(looks, prepared.good)))
     square = prepared.square
     return Talker(
         engine=engine,
-        head=head,
+        head=head.requires_grad_(False),
         cells=school.cells,
-        torso=None if school.torso is None else school.torso.requires_grad_(False),
+        torso=None if torso is None else torso.requires_grad_(False),
         camera=prepared.camera,
         poses=torch.from_numpy(prepared.poses).to(school.device),
         background=torch.from_numpy(np.array(prepared.plate)).to(school.device),
@@ -285,7 +304,7 @@ def _write(talker: Talker, prepared: Prepared, library: Library, into: Path) -> 
     save(talker, into)
 
 
-def _note(engine: Engine, school: School, prepared: Prepared, wish: _Wish, into: Path) -> None:
+def _note(engine: Engine, school: School, prepared: Prepared, wish: Wish, into: Path) -> None:
     """Write ``avatar.json`` anew: whose avatar it is now, and how well its head knows its own film."""
     facts = store.about(into) | {"engine": engine}
     if wish.expressiveness is not None:
@@ -293,7 +312,7 @@ def _note(engine: Engine, school: School, prepared: Prepared, wish: _Wish, into:
     facts[engine] = {
         "ear": wish.ear,
         "size": wish.size,
-        "steps": school.plan.steps,
+        "steps": school.step,
         "pose_error": round(prepared.error, 4),
         "focal": round(prepared.camera.focal, 1),
         **_figures(school, prepared),

@@ -1,0 +1,40 @@
+"""A person known to the pixel, with a radiance field that has seen a little of them: enough to be filmed."""
+
+from pathlib import Path
+
+from carried import avatar as film_of_a_person
+from vivavoce.engines.nerf.talker import Engine
+from vivavoce.engines.person import store
+from vivavoce.models import ModelStore
+from vivavoce.nouns import Avatar
+
+__all__ = ["avatar"]
+
+
+def avatar(into: Path, engine: Engine, steps: int = 12) -> Avatar:
+    """The avatar in the folder ``into``; needs torch."""
+    import torch
+
+    from vivavoce.engines.nerf.encodings import Grid
+    from vivavoce.engines.nerf.learning import Wish, finish
+    from vivavoce.engines.nerf.networks import Shape
+    from vivavoce.engines.nerf.prepare import prepare
+    from vivavoce.engines.nerf.school import Plan, School
+
+    film_of_a_person(into)
+    library = store.load(into)
+    work = into.parent / f"{into.name}-parts"
+    work.mkdir()
+    eyes = 7 if engine == "synctalk" else 1
+    prepared = prepare(library, into, work, ModelStore(offline=True), eyes=eyes, pixels=64)
+    shape = Shape.synctalk() if engine == "synctalk" else Shape()
+    grid = Grid(levels=3, features=2, base=16, finest=64)
+    own = Shape("lips", eyes, shape.eye_width, shape.eye_gate, len(prepared.poses), shape.code, grid)
+    torso = steps // 4 if engine == "ernerf" else 0
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    school = School(Plan(own, head=steps - torso, torso=torso, rays=256, together=2, cells=32))
+    school.learn(prepared.lessons())
+    torch.set_num_threads(before)
+    finish(engine, school, prepared, library, Wish.of({"size": 64}, "cpu"), into)
+    return Avatar(into.name, into, engine)
