@@ -9,6 +9,7 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from inspect import signature
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -67,7 +68,8 @@ class Training:
         if not self._is_done(name, job):
             engine = self._registry.get("face", params["face_engine"])
             minutes = params["options"].get("max_minutes")
-            course = Course(Path(params["folder"]), None if minutes is None else 60.0 * float(minutes))
+            limit = None if minutes is None else 60.0 * float(minutes)
+            course = Course(Path(params["folder"]), limit, expected=params.get("expected"))
 
             def make(into: Path) -> Avatar:
                 if isinstance(engine, Trainer):
@@ -101,13 +103,24 @@ class Training:
 
 
 class Course:
-    """How a training goes, over all its attempts; ``seconds`` is the time that the refinement has, None: any."""
+    """How a training goes, over all its attempts; ``seconds`` is the time that the refinement has, None: any.
 
-    def __init__(self, folder: Path, seconds: float | None = None, *, clock: Callable[[], float] = monotonic) -> None:
+    ``expected``: the seconds that all of it was said to take, where it was said.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        seconds: float | None = None,
+        *,
+        expected: float | None = None,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self.work = folder / "work"
         self.work.mkdir(parents=True, exist_ok=True)
         self._path = folder / "course.json"
         self._limit = seconds
+        self._expected = expected
         self._clock = clock
         kept = self._kept()
         self.losses: list[list[float]] = kept.get("losses", [])
@@ -119,6 +132,8 @@ class Course:
         self._told = -1.0
         self._seen: deque[tuple[float, float]] = deque()
         self._place = ("", 0)
+        self._learning = False
+        """Whether what was heard last had epochs."""
 
     @property
     def seconds(self) -> float:
@@ -168,8 +183,16 @@ class Course:
             self.losses = [*self.losses[:-1:2], self.losses[-1]]
 
     def _remaining(self, lesson: Lesson, now: float) -> float | None:
-        """Seconds at the pace of the last minute; None before there is one."""
+        """Seconds at the pace of the last minute; None before there is one.
+
+        The film is watched at another pace than it is learnt from: until there are epochs, it is what was said.
+        """
+        if not lesson.epochs and self._expected is not None:
+            return round(max(0.0, self._expected - self.seconds), 1)
         seen = self._seen
+        if lesson.epochs and not self._learning:
+            seen.clear()
+        self._learning = lesson.epochs > 0
         seen.append((now, lesson.fraction))
         while len(seen) > 2 and now - seen[0][0] > _PACE_SECONDS:
             seen.popleft()
@@ -188,19 +211,27 @@ def _taught(engine: Trainer, params: Mapping[str, Any], into: Path, course: Cour
     def tell(lesson: Lesson) -> None:
         course.hear(lesson, prompter.learnt)
 
-    def train(epochs: int) -> Avatar:
+    def train() -> Avatar:
         options = {name: value for name, value in params["options"].items() if name != "max_minutes"}
-        return engine.train(Path(params["source"]), into, work=course.work, epochs=epochs, options=options, tell=tell)
+        told: dict[str, Any] = {"epochs": params["epochs"]}
+        if course.epochs is not None:  # one that plans its steps by all epochs is told both
+            told = told | {"enough": course.epochs} if _stops(engine) else {"epochs": course.epochs}
+        return engine.train(Path(params["source"]), into, work=course.work, options=options, tell=tell, **told)
 
     try:
         try:
-            return train(course.epochs or params["epochs"])
+            return train()
         except _Enough:  # it ends with the epochs that it has seen; its checkpoints hold them
             for left in into.iterdir():
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
-            return train(course.epochs or 1)
+            return train()
     finally:
         course.save()
+
+
+def _stops(engine: Trainer) -> bool:
+    """Whether it ends in the midst of an epoch when it is told ``enough``; others see the epoch to its end."""
+    return "enough" in signature(engine.train).parameters
 
 
 def _facts(avatar: Avatar, engine: Animator, params: Mapping[str, Any], course: Course) -> dict[str, Any]:

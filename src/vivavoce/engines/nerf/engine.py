@@ -68,13 +68,22 @@ class _NerfFace:
         )
 
     def train(
-        self, source: Path, into: Path, *, work: Path, epochs: int, options: Mapping[str, float | str], tell: Tell
+        self,
+        source: Path,
+        into: Path,
+        *,
+        work: Path,
+        epochs: int,
+        options: Mapping[str, float | str],
+        tell: Tell,
+        enough: int = 0,
     ) -> Avatar:
         """Learn the person in a video of 8 s to 30 min; see ``ports.Trainer``.
 
         ``options``: ``size``, pixels along a side of what is learnt (512 on a graphics card, else 160), ``lr``, times
         the published rates when above 0.01 and a rate of nets below, ``batch``, frames of a step, ``ear``, what it
-        hears: ``lips``, ``mel`` or ``ave``, and ``expressiveness``.
+        hears: ``lips``, ``mel`` or ``ave``, and ``expressiveness``. With ``enough`` the avatar is made of what
+        ``work`` holds, or of so many epochs where it holds nothing.
         """
         from vivavoce.engines.nerf.learning import learn
 
@@ -87,6 +96,7 @@ class _NerfFace:
             epochs=epochs,
             options=options,
             tell=tell,
+            enough=enough,
             device=self._device,
             threads=self._threads,
         )
