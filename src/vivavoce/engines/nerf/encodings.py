@@ -195,32 +195,35 @@ class Stack:
     """Levels of a picture, whose points beyond a smaller one's are empty; all in one would be half empty."""
 
     def __init__(self, planes: Sequence[DensePlane], axes: Sequence[tuple[int, int]]) -> None:
-        """``axes``: which two of a position's numbers each plane is asked with."""
+        """``axes``: which two of a position's numbers, in their order, each plane is asked with."""
         grid, table = planes[0].grid, planes[0].table
         self.order: list[int] = []
         """Where a row of what is read stands among the features of the planes, one plane after the other."""
-        self._axes = [list(a) for a in zip(*axes, strict=True)]
-        self._pictures: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        self._axes = [slice(first, second + 1, second - first) for first, second in axes]
+        self._pictures: list[tuple[list[torch.Tensor], torch.Tensor, torch.Tensor]] = []
         for first in range(0, len(table), self._TOGETHER):
             levels = range(first, min(len(table), first + self._TOGETHER))
             points = max(table[i].resolution for i in levels) + 1
             kept = planes[0].levels[0].detach()
-            picture = kept.new_zeros(len(levels), len(planes), grid.features, points, points)
-            for i, plane in product(levels, range(len(planes))):
+            pictures = []
+            for plane, i in product(range(len(planes)), levels):
+                if i == first:
+                    pictures.append(kept.new_zeros(len(levels), grid.features, points, points))
                 side = table[i].resolution + 1
-                picture[i - first, plane, :, :side, :side] = planes[plane].levels[i].detach()[0]
+                pictures[-1][i - first, :, :side, :side] = planes[plane].levels[i].detach()[0]
                 self.order += [plane * grid.width + i * grid.features + f for f in range(grid.features)]
             # ((x + 1) / 2 scale + 1/2) points from the first, of so many that the picture has
             slope = kept.new_tensor([table[i].scale / (points - 1) for i in levels])
             start = kept.new_tensor([(table[i].scale + 1) / (points - 1) - 1 for i in levels])
-            self._pictures.append((picture.flatten(0, 1), slope[:, None, None, None], start[:, None, None, None]))
+            self._pictures.append((pictures, slope[:, None, None], start[:, None, None]))
 
     def read(self, x: torch.Tensor) -> torch.Tensor:
         """Positions ``(3, n)`` within -1 and 1 to features ``(width of all planes, n)``, in ``order``."""
-        at = torch.stack([x[axis] for axis in self._axes], -1)
         told = []
-        for picture, slope, start in self._pictures:
-            place = torch.addcmul(start, at, slope).flatten(0, 1)[:, :, None]
-            read = functional.grid_sample(picture, place, mode="bilinear", align_corners=True)
-            told.append(read.flatten(0, 1)[..., 0])
+        for pictures, slope, start in self._pictures:
+            places = (x * slope).add_(start)
+            for picture, axes in zip(pictures, self._axes, strict=True):
+                place = places[:, axes].transpose(1, 2)[:, None]
+                read = functional.grid_sample(picture, place, mode="bilinear", align_corners=True)
+                told.append(read.flatten(0, 2))
         return torch.cat(told)
