@@ -1,8 +1,9 @@
 """``vivavoce train``: learn a person from a film, in this process; interrupted, the same command goes on."""
 
 import json
+import os
 import secrets
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -13,6 +14,7 @@ from vivavoce.cli.console import bar, out, settings
 from vivavoce.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from vivavoce.registry import Registry
     from vivavoce.studio.training import Training
     from vivavoce.work.events import Event
 
@@ -44,6 +46,7 @@ def train(
     from vivavoce.store.avatars import AvatarLibrary
     from vivavoce.store.workrooms import WorkRooms
     from vivavoce.studio.equipment import engine_options
+    from vivavoce.studio.forecast import advice
     from vivavoce.studio.parameters import consent_note, default_trainer, read_options
     from vivavoce.studio.scene import builtin_avatars
     from vivavoce.studio.training import Training
@@ -61,6 +64,9 @@ def train(
         wanted = engine or default_trainer(config.face_engine, training.offer())
         about = source.stat()
         same = source.resolve(), about.st_size, about.st_mtime_ns, name, wanted, epochs, sorted(options.items())
+        expected = _expected(registry, wanted, source, epochs, options)
+        if expected is not None:
+            typer.secho(f"{advice(wanted, expected)}.", fg="yellow", err=True)
         with rooms.by_hand(*same) as folder:
             params = {
                 "source": str(source),
@@ -71,10 +77,24 @@ def train(
                 "options": options,
                 "consent": note,
                 "job": _job(folder),
+                "expected": expected,
             }
             made = _watched(training, params)
             rooms.remove(folder.name)
     _tell(made, as_json=as_json)
+
+
+def _expected(
+    registry: "Registry", engine: str, source: Path, epochs: int, options: "Mapping[str, float | str]"
+) -> float | None:
+    """Seconds that a radiance field takes on this processor; None for what else there is, and on a graphics card."""
+    from vivavoce.media import video
+    from vivavoce.studio.forecast import FIELDS, field_seconds, step_seconds
+
+    if engine not in FIELDS or registry.get("face", engine).traits.device != "cpu":
+        return None
+    film = video.probe(source)
+    return round(field_seconds(film.seconds, film.fps, epochs, options, step_seconds(os.cpu_count() or 1)))
 
 
 def _job(folder: Path) -> str:
@@ -87,6 +107,7 @@ def _job(folder: Path) -> str:
 
 def _watched(training: "Training", params: dict[str, Any]) -> dict[str, Any]:
     """Train, with a bar; what came of it."""
+    from vivavoce.studio.forecast import in_words
     from vivavoce.studio.thread import events_of
     from vivavoce.work.events import Done, Learnt, Progress
 
@@ -100,7 +121,8 @@ def _watched(training: "Training", params: dict[str, Any]) -> dict[str, Any]:
                         lesson = event.lesson
                         epoch = f" {lesson.epoch}/{lesson.epochs}" if lesson.epochs else ""
                         loss = "" if lesson.loss is None else f", loss {lesson.loss:.4g}"
-                        show(lesson.fraction, f"{lesson.stage}{epoch}{loss}")
+                        left = "" if not event.remaining else f", {in_words(event.remaining)} left"
+                        show(lesson.fraction, f"{lesson.stage}{epoch}{loss}{left}")
                     elif isinstance(event, Progress):
                         show(event.fraction, _STAGES.get(event.stage, event.stage))
                     elif isinstance(event, Done):

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 __all__ = ["FIELDS", "PICTURES_A_STEP", "advice", "field_seconds", "in_words", "step_seconds"]
 
-FIELDS = ("ernerf", "synctalk")
-"""Face engines that learn a radiance field, in steps of so many rays."""
+FIELDS: Mapping[str, str] = {"ernerf": "ER-NeRF", "synctalk": "SyncTalk"}
+"""Face engines that learn a radiance field, in steps of so many rays, and how their names are written."""
 PICTURES_A_STEP = 4
 """On a processor, where ``batch`` says nothing else; see ``engines.nerf.learning``."""
 _STEP = 0.5
@@ -30,11 +30,14 @@ def step_seconds(cores: int) -> float:
     return float(_STEP / max(1, min(cores, _MOST_THREADS)) ** _SPREAD)
 
 
-def field_seconds(seconds: float, fps: float, epochs: int, options: Mapping[str, float | str], cores: int) -> float:
-    """Seconds in which a processor learns a film of so many ``seconds``; 0 of either is a film of unknown length."""
+def field_seconds(seconds: float, fps: float, epochs: int, options: Mapping[str, float | str], step: float) -> float:
+    """Seconds in which a film of so many ``seconds`` is learnt in steps of ``step`` seconds each.
+
+    0 for what is not known of the film.
+    """
     pictures = min(seconds or _FILMED, _FILMED) * min(fps or 25.0, _FASTEST)
     steps = max(_FEWEST, epochs * pictures / float(options.get("batch", PICTURES_A_STEP)))
-    learnt = steps * step_seconds(cores)
+    learnt = steps * step
     if "max_minutes" in options:
         learnt = min(learnt, 60 * float(options["max_minutes"]))
     return learnt + _BESIDE * pictures / 25
@@ -49,9 +52,9 @@ def in_words(seconds: float) -> str:
     return f"{hours:.0f} hours" if hours >= 10 else f"{hours:.1f} hours".replace(".0 ", " ")
 
 
-def advice(title: str, seconds: float) -> str:
+def advice(engine: str, seconds: float) -> str:
     """What is to be said before a processor begins with it."""
     return (
-        f"{title} takes about {in_words(seconds)} on this processor; a graphics card is faster, and the engine person "
-        "learns the same person in a minute or two"
+        f"{FIELDS[engine]} takes about {in_words(seconds)} on this processor; a graphics card is faster, and the "
+        "engine person learns the same person in a minute or two"
     )

@@ -7,6 +7,7 @@ from math import isfinite
 from typing import Any
 
 from vivavoce.errors import InvalidInput
+from vivavoce.studio.forecast import FIELDS
 
 __all__ = [
     "MOST_EPOCHS",
@@ -15,6 +16,7 @@ __all__ = [
     "checked_options",
     "consent_note",
     "default_trainer",
+    "options_of",
     "quality_of",
     "read_options",
 ]
@@ -97,6 +99,11 @@ def read_options(text: str) -> dict[str, float | str]:
         if names.count(name) > 1:
             raise InvalidInput(f"{name[:_SHOWN]} is there twice; send it once.")
     return checked_options({name.strip(): value.strip() for name, _, value in pairs})
+
+
+def options_of(engine: str) -> list[str]:
+    """Those that an engine which learns can be told."""
+    return [name for name in OPTIONS if (name != "quality" if engine in FIELDS else name not in ("size", "ear"))]
 
 
 def default_trainer(own: str, trainers: Sequence[str]) -> str:

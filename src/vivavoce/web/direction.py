@@ -4,14 +4,16 @@ Where one that is named is not here, what is here stands in if the operator allo
 """
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from vivavoce.errors import EngineUnavailable, InvalidInput, NotFound
 from vivavoce.registry import Registry
+from vivavoce.studio.forecast import FIELDS
 from vivavoce.web.paths import path_name
 from vivavoce.web.services import Services
 
-__all__ = ["SHOWN", "card", "card_note", "given", "message", "model", "stand_ins", "upload"]
+__all__ = ["SHOWN", "card", "card_note", "given", "installed", "message", "model", "stand_ins", "upload"]
 
 _MODELS = {"synctalk": ("SyncTalk", "synctalk"), "er-nerf": ("ER-NeRF", "ernerf"), "ernerf": ("ER-NeRF", "ernerf")}
 """Models of the document, without regard to case: how they are written, and the face engine that each stands for."""
@@ -36,6 +38,11 @@ def model(asked: str, field: str) -> tuple[str, str]:
         titles = ", ".join(dict.fromkeys(title for title, _ in (_MODELS | known).values()))
         raise InvalidInput(f"There is no model {name[:SHOWN]!r}; {field} is one of {titles}.")
     return known[name.lower()]
+
+
+def installed(engine: str) -> bool:
+    """Whether there is such a face engine, and what it is computed with: torch, for a radiance field."""
+    return engine in Registry().names("face") and (engine not in FIELDS or find_spec("torch") is not None)
 
 
 def card(asked: str) -> int | None:

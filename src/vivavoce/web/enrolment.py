@@ -1,5 +1,7 @@
 """Putting a training into the queue: what the studio's document and ``/v1/models`` share."""
 
+import asyncio
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -8,19 +10,21 @@ from typing import Any
 
 from starlette.datastructures import UploadFile
 
-from vivavoce.errors import Conflict, InvalidInput, UnsupportedMedia
+from vivavoce.errors import Conflict, EngineUnavailable, InvalidInput, UnsupportedMedia
 from vivavoce.media import video
 from vivavoce.media.kinds import kind_of
 from vivavoce.nouns import Job
+from vivavoce.studio.forecast import FIELDS, advice, field_seconds, step_seconds
 from vivavoce.studio.parameters import consent_note, default_trainer
 from vivavoce.studio.service import SOURCE
 from vivavoce.studio.tuition import TRAINING
+from vivavoce.web import direction
 from vivavoce.web.avatars import check_free, check_video
 from vivavoce.web.orders import Kept, kept
 from vivavoce.web.services import Services
 from vivavoce.web.voices import agreed
 
-__all__ = ["MOST_SECONDS", "Pupil", "consent_of", "default_engine", "enrolled", "learns_note"]
+__all__ = ["MOST_SECONDS", "Pupil", "consent_of", "default_engine", "enrolled", "learns_note", "pace"]
 
 MOST_SECONDS = 1800.0
 """Of a film that a person is learnt from."""
@@ -54,20 +58,41 @@ async def enrolled(services: Services, pupil: Pupil, film: UploadFile | Path, **
     key = order.get("key")
     if pupil.name:  # again below; here it spares a long upload its way to the disk
         await _check_name(services, pupil.name, order.get("owner", ""), key)
-    source = await kept(services, film, SOURCE, check_film)
+    about: list[video.Probe] = []
+    source = await kept(services, film, SOURCE, lambda path: about.append(check_film(path)))
     try:
+        expected = await asyncio.to_thread(_expected, services, pupil, about[0])
         async with services.naming:
             name = pupil.name or await _free_name(services)
             if pupil.name:
                 await _check_name(services, name, order.get("owner", ""), key)
-            return await source.submitted(services, TRAINING, _params(pupil, name, source), **order)
+            return await source.submitted(services, TRAINING, _params(pupil, name, source, expected), **order)
     except Exception:  # whatever it is: no job will ask for the film
         if source.id is not None:
             await services.artifacts.remove(source.id)
         raise
 
 
-def _params(pupil: Pupil, name: str, source: Kept) -> dict[str, Any]:
+def pace(services: Services, engine: str, device: str = "") -> float | None:
+    """Seconds of a step of ``engine`` where it learns on this machine's processor; None where nothing is known.
+
+    ``device`` as ``Pupil`` has it. Looks at the machine.
+    """
+    if engine not in FIELDS or not direction.installed(engine):
+        return None
+    own = services.settings.studio().face_options.get(f"face.{engine}", {})
+    if "cpu" not in (device, own.get("device")) and services.machine.measure().cards:
+        return None
+    return step_seconds(int(own.get("threads", 0)) or os.cpu_count() or 1)
+
+
+def _expected(services: Services, pupil: Pupil, film: video.Probe) -> float | None:
+    step = pace(services, pupil.engine, pupil.device)
+    return None if step is None else round(field_seconds(film.seconds, film.fps, pupil.epochs, pupil.options, step))
+
+
+def _params(pupil: Pupil, name: str, source: Kept, expected: float | None) -> dict[str, Any]:
+    notes = [*pupil.notes] if expected is None else [*pupil.notes, advice(pupil.engine, expected)]
     return {
         **pupil.noted,
         "name": name,
@@ -76,7 +101,8 @@ def _params(pupil: Pupil, name: str, source: Kept) -> dict[str, Any]:
         "options": dict(pupil.options),
         "device": pupil.device,
         "consent": dict(pupil.consent),
-        "notes": list(pupil.notes),
+        "notes": notes,
+        "expected": expected,
         "source": source.id,
         "digest": source.digest,
     }
@@ -103,8 +129,8 @@ async def _free_name(services: Services) -> str:
     raise Conflict(f"There are {_TRIES} avatars of today already; send a speaker_id of your own.")
 
 
-def check_film(path: Path) -> None:
-    """Refuse what the first bytes and the header of a film tell; called in a thread.
+def check_film(path: Path) -> video.Probe:
+    """What the first bytes and the header of a film tell, if it can be used; called in a thread.
 
     Raises ``InvalidInput``, ``TooLarge`` and ``UnsupportedMedia``.
     """
@@ -115,7 +141,9 @@ def check_film(path: Path) -> None:
         raise UnsupportedMedia(f"This is no video that can be read here; {_FORMATS}.")
     if kind == "picture":
         raise UnsupportedMedia(f"This is a picture, and a person is learnt from a film; {_FORMATS}.")
-    check_video(video.probe(path), MOST_SECONDS)
+    about = video.probe(path)
+    check_video(about, MOST_SECONDS)
+    return about
 
 
 def default_engine(services: Services, trainers: list[str]) -> str:
@@ -124,7 +152,15 @@ def default_engine(services: Services, trainers: list[str]) -> str:
 
 
 def learns_note(engine: str, trainers: list[str]) -> str:
-    """What is to be said of an engine that does not learn; "" of one that does."""
+    """What is to be said of an engine that does not learn; "" of one that does.
+
+    Raises ``EngineUnavailable`` for one that would, were torch installed.
+    """
+    if engine not in trainers and engine in FIELDS:
+        raise EngineUnavailable(
+            f"{FIELDS[engine]} cannot learn here, torch is not installed; add it with pip install 'vivavoce[neural]', "
+            "or let the engine person learn this film."
+        )
     return "" if engine in trainers else f"{engine} learns nobody: the avatar is prepared from the film, without epochs"
 
 

@@ -204,7 +204,7 @@ def _cast(services: Services, owner: str, model_name: str, model_param: str, ref
     if avatar.engine != engine:
         notes.append(
             f"{title} is not installed here"
-            if engine not in Registry().names("face")
+            if not direction.installed(engine)
             else f"{avatar.name} was not made by {title}"
         )
         notes[-1] += f": {avatar.name} is played by {avatar.engine}"

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from vivavoce.errors import InvalidInput, NotFound
 from vivavoce.registry import Registry
 from vivavoce.studio.ledger import BATCH, LIVE
-from vivavoce.studio.parameters import MOST_EPOCHS, OPTIONS, quality_of, read_options
+from vivavoce.studio.parameters import MOST_EPOCHS, OPTIONS, options_of, quality_of, read_options
 from vivavoce.web import avatars, direction
 from vivavoce.web.avatar_views import AvatarName
 from vivavoce.web.dialects import Problem, allow
@@ -28,6 +28,7 @@ from vivavoce.web.enrolment import (
     default_engine,
     enrolled,
     learns_note,
+    pace,
 )
 from vivavoce.web.orders import attends, checked, idempotency_key, job_answer
 from vivavoce.web.services import Services, Use, owner_of
@@ -77,6 +78,11 @@ class TeacherOut(BaseModel):
 
     engine: str = Field(examples=["person"])
     learns: bool = Field(description="False: it prepares the film, in one go")
+    options: list[str] = Field(description="What it can be told, of `options`", examples=[["lr", "batch", "size"]])
+    step_seconds: float | None = Field(
+        description="Of a radiance field on this server's processor: of each step, of `batch` pictures",
+        examples=[0.31],
+    )
 
 
 class OptionOut(BaseModel):
@@ -153,7 +159,7 @@ async def models(services: Use) -> HeadsOut:
     trainers = list((await services.able())["trainers"])
     return HeadsOut(
         models=await asyncio.to_thread(_all, services),
-        engines=[TeacherOut(engine=name, learns=name in trainers) for name in Registry().names("face")],
+        engines=await asyncio.to_thread(_teachers, services, trainers),
         default_engine=default_engine(services, trainers),
         options=[
             OptionOut(
@@ -248,6 +254,19 @@ def _all(services: Services) -> list[HeadOut]:
         with suppress(NotFound):  # what is no model, and a damaged one, must not hide the others
             found.append(HeadOut(**_facts(services, name).model_dump(include=set(HeadOut.model_fields))))
     return found
+
+
+def _teachers(services: Services, trainers: list[str]) -> list[TeacherOut]:
+    return [
+        TeacherOut(
+            engine=name,
+            learns=name in trainers,
+            options=options_of(name) if name in trainers else [],
+            step_seconds=pace(services, name),
+        )
+        for name in Registry().names("face")
+        if direction.installed(name)
+    ]
 
 
 def _facts(services: Services, name: str) -> HeadFacts:

@@ -12,7 +12,6 @@ from pydantic import BaseModel, Field
 from starlette.datastructures import UploadFile
 
 from vivavoce.errors import InvalidInput
-from vivavoce.registry import Registry
 from vivavoce.studio.parameters import MOST_EPOCHS, OPTIONS, read_options
 from vivavoce.web import direction
 from vivavoce.web.enrolment import Pupil, consent_of, default_engine, enrolled, learns_note
@@ -36,7 +35,9 @@ class Begun(BaseModel):
 
     status: Literal["success"] = "success"
     task_id: str = Field(examples=["train_20261126_054414"], description="`GET /v1/jobs/{task_id}` tells how far it is")
-    message: str = Field(examples=["模型训练开始"], description="And what stands in for what is not here")
+    message: str = Field(
+        examples=["模型训练开始"], description="And what stands in for what is not here, and takes hours"
+    )
     speaker_id: str = Field(examples=["user_20261126"], description="The name of the model, which is an avatar")
 
 
@@ -90,7 +91,8 @@ async def model_training(request: Request, services: Use) -> Begun:
     """Learn a person from a video. The answer comes at once; the model is an avatar when its job has succeeded.
 
     `GET /v1/jobs/{task_id}` and its `/events` tell epoch, loss, remaining time and a picture; `DELETE` cancels. A model
-    of the same name that was trained before stays until the new one is whole.
+    of the same name that was trained before stays until the new one is whole. SyncTalk and ER-NeRF take hours on a
+    processor; `message` says how many, and `custom_params` with `max_minutes=30` ends them with what is good by then.
     """
     form = await request.form()
     film = form.get(_FILM)
@@ -112,9 +114,8 @@ async def model_training(request: Request, services: Use) -> Begun:
         else await asyncio.to_thread(direction.upload, services, owner, told, _NO_FILM)
     )
     job = await enrolled(services, pupil, source, owner=owner, id=f"train_{datetime.now(UTC):%Y%m%d_%H%M%S}")
-    return Begun(
-        task_id=job.id, message=direction.message("模型训练开始", pupil.notes), speaker_id=str(job.params["name"])
-    )
+    notes = job.params["notes"]
+    return Begun(task_id=job.id, message=direction.message("模型训练开始", notes), speaker_id=str(job.params["name"]))
 
 
 def _pupil(services: Services, fields: Mapping[str, str], trainers: list[str]) -> Pupil:
@@ -129,7 +130,7 @@ def _pupil(services: Services, fields: Mapping[str, str], trainers: list[str]) -
     consent = consent_of(services, *(fields.get(name, "") for name in ("consent", "consent_by", "consent_text")))
     name = _name(fields.get("speaker_id", ""))
     notes = []
-    if engine not in Registry().names("face"):
+    if not direction.installed(engine):
         engine = default_engine(services, trainers)
         notes.append(f"{title} is not installed here: learnt by {engine}")
     no_card = direction.card_note(services, number)
