@@ -60,7 +60,7 @@ def features_of_sound(ear: "Ear", audio: Audio, n_frames: int, fps: float, model
         raise InvalidInput("What is asked of the mouth is not read off the sound alone.")
     rows = mel(resample(audio, RATE).samples)
     if ear == "mel":
-        return windows(rows, n_frames, fps, offset=-1)  # the window's middle lies in the picture's time
+        return windows(rows, n_frames, fps, offset=-2)  # the window's middle lies in the picture's time
     from vivavoce.engines.nerf.ave import Encoder
 
     return Encoder(models.own("ave")[0]).features(windows(rows, n_frames, fps, hold=True))
