@@ -223,11 +223,12 @@ class School:
         return values.to(self.device)
 
     def _rays(self, lessons: Lessons, drawn: Drawn) -> tuple[tuple[torch.Tensor, torch.Tensor], Moment]:
-        frames, of = self._here(drawn.frames), self._here(drawn.of)
-        eyes = None if lessons.eyes is None else self._here(lessons.eyes[drawn.frames])[of]
-        code = self._head.net.individual_codes[frames][of] if self.plan.shape.code else None
-        moment = Moment(self._heard(lessons, drawn.frames)[of], eyes, code)
-        return lessons.camera.rays(self._here(lessons.poses[drawn.frames])[of], self._here(drawn.which)), moment
+        # one row for all rays, where they are of one frame
+        each = slice(None) if len(drawn.frames) == 1 else self._here(drawn.of)
+        eyes = None if lessons.eyes is None else self._here(lessons.eyes[drawn.frames])[each]
+        code = self._head.net.individual_codes[self._here(drawn.frames)][each] if self.plan.shape.code else None
+        moment = Moment(self._heard(lessons, drawn.frames)[each], eyes, code)
+        return lessons.camera.rays(self._here(lessons.poses[drawn.frames[drawn.of]]), self._here(drawn.which)), moment
 
     def _heard(self, lessons: Lessons, frames: torch.Tensor) -> torch.Tensor:
         with torch.autocast(self.device.type, self._floats, enabled=self._floats != torch.float32):
