@@ -32,6 +32,10 @@ _LEAST_CLEAR = 3
 """Pictures in which a pixel of the wall has to be seen."""
 _RISES, _CHIN = 0.8, 0.09
 """Eye distances by which the throat goes on upwards, and below the jaw's line that are still the chin's."""
+_REACHES = 0.25
+"""Eye distances below the jaw's line at which what is the throat has begun."""
+_THIN = 0.09
+"""Half the breadth, eye distances, below which a part of the torso is none."""
 _BREADTH = 0.05
 """Eye distances around the person that hair reaches beyond its matte."""
 _OVER, _UNDER = 0.06, 0.10
@@ -120,9 +124,15 @@ def behind(picture: Bytes, matte: F32, points: F32, plate: Bytes) -> Bytes:
     height, width = matte.shape
     eye = float(np.linalg.norm(points[263, :2] - points[33, :2]))
     lower = points + np.array([0, _CHIN * eye, 0][: points.shape[1]], np.float32)
-    torso = matte * below_jaw(lower, (width, height))
+    below = below_jaw(lower, (width, height))
+    torso = matte * below
+    thin = 2 * max(1, round(_THIN * eye)) + 1  # what is left of a cheek beside the jaw's line is no shoulder
+    torso = np.asarray(
+        cv2.morphologyEx(torso, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (thin, thin))), np.float32
+    )
     risen, colour = _risen(picture, torso, round(_RISES * eye))
-    risen = np.maximum(risen * _beneath(points, (width, height)), torso)
+    throat = (torso > 0.5).argmax(axis=0) - (below > 0.5).argmax(axis=0) < _REACHES * eye  # and no shoulder
+    risen = np.maximum(risen * _beneath(points, (width, height)) * throat, torso)
     shown = np.where(torso[..., None] > 0.5, picture, colour).astype(np.float32)
     mixed = plate * (1 - risen[..., None]) + shown * risen[..., None]
     reach = max(1, round(_BREADTH * eye))

@@ -37,7 +37,7 @@ Bytes = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
-_VERSION = 1
+_VERSION = 2
 _WALL = 40
 """Pictures that the wall is made out from."""
 _LONGEST = 2000.0
