@@ -134,7 +134,7 @@ def learn(
     finally:
         torch.set_num_threads(before)
     finish(engine, school, prepared, library, wish, into)
-    tell(Lesson(1.0, "head"))
+    tell(Lesson(1.0, "torso" if engine == "ernerf" else "lips"))
     return Avatar(into.name, into, engine, made.warnings)
 
 
