@@ -105,6 +105,13 @@ def test_what_a_head_may_lack_is_none(tmp_path: Path) -> None:
     assert read.head.listen(torch.zeros(1, 8, 512)).shape == (1, 32)
 
 
+def test_features_beyond_half_floats_are_kept(tmp_path: Path) -> None:
+    heard = torch.randn(4, 29, 16)
+    heard[2, 3, 4] = 1e6
+    save(talker(heard=heard), tmp_path)
+    assert torch.equal(load(tmp_path).heard, heard)
+
+
 @pytest.mark.parametrize("ear", EARS)
 def test_every_ear_is_kept(ear: Any, tmp_path: Path) -> None:
     made = talker(ear=ear)

@@ -191,7 +191,7 @@ def test_what_is_missing_is_said_with_what_follows(tmp_path: Path) -> None:
     assert "no aud_ave.npy" in told["features"]
     assert "does not blink" in told["eyes"]
     assert "no aud.wav" in told["sound"]
-    assert "1 frames lack a picture" in told["frames"]
+    assert "1 of 11 frames lack a picture" in told["frames"]
     assert set(made.avatar.warnings) >= set(told.values())
     facts = json.loads((made.avatar.path / "avatar.json").read_text())
     assert facts["sound"] is None
@@ -205,6 +205,34 @@ def test_without_masks_a_synctalk_head_is_not_blended(tmp_path: Path) -> None:
     made, talker = imported(folder, tmp_path / "avatar")
     assert talker.masks is None
     assert "not blended" in says(made, "film")
+
+
+def test_a_damaged_film_or_mask_of_synctalk_is_refused(tmp_path: Path) -> None:
+    folder = write(tmp_path / "work", Layout("synctalk", "ave", wrapped=False))
+    for name in ("ori_imgs/5.jpg", "parsing/9_face.png"):
+        kept = (folder / name).read_bytes()
+        cut(name)(folder)
+        with pytest.raises(InvalidInput, match=rf"{name}: The picture is cut off"):
+            convert(folder, tmp_path, ModelStore())
+        (folder / name).write_bytes(kept)
+    resized("parsing/9_face.png")(folder)
+    with pytest.raises(InvalidInput, match=r"parsing/9_face\.png has 26x24 pixels"):
+        convert(folder, tmp_path, ModelStore())
+    np.save(folder / "bs.npy", np.zeros((FRAMES, 51)))
+    with pytest.raises(InvalidInput, match=r"bs\.npy is of the shape \(11, 51\), but blendshapes are rows of 52"):
+        convert(folder, tmp_path, ModelStore())
+
+
+def test_a_head_without_a_film_is_its_own_poster(tmp_path: Path) -> None:
+    folder = write(tmp_path / "work", Layout())
+    gone("ori_imgs/*", "gt_imgs/*")(folder)
+    made, talker = imported(folder, tmp_path / "avatar")
+    facts = json.loads((made.avatar.path / "avatar.json").read_text())
+    assert (facts["film"], facts["behind"]) == (None, "behind.mp4")
+    shown = open_picture(made.avatar.path / "poster.jpg").rgb
+    below = talker.background.float() / 255
+    below[SIDE // 2 :] = torch.tensor([200, 20, 10]) / 255
+    assert np.abs(shown - own(talker, 0, below).numpy() * 255).mean() < 12  # a small JPEG of few colours
 
 
 def test_au45_moves_all_eyes_of_a_synctalk_head_that_was_trained_so(tmp_path: Path) -> None:
@@ -454,10 +482,10 @@ REFUSED: dict[str, tuple[Damage, str]] = {
     "no torso": (gone("torso_imgs/*"), r"torso_imgs/0\.png is missing, and so are all others, .*no torso"),
     "some torsos": (gone("torso_imgs/[3-6].png"), r"torso_imgs/3\.png is missing, as are those of 4 of 11 frames"),
     "a torso of another size": (resized("torso_imgs/4.png"), r"torso_imgs/4\.png has 26x24 pixels, but .*24x24"),
-    "cut film": (cut("gt_imgs/5.jpg"), r"gt_imgs/5\.jpg: The picture is cut off"),
+    "cut poster": (cut("ori_imgs/0.jpg"), r"ori_imgs/0\.jpg: The picture is cut off"),
     "no sound in it": (written("aud.wav", "RIFF"), r"aud\.wav: "),
     "link to a checkpoint": (linked("ngp.pth"), r"ngp\.pth is a link out of work; copy the file itself"),
-    "link to a picture": (linked("gt_imgs/2.jpg"), r"gt_imgs/2\.jpg is a link out of work"),
+    "link to a picture": (linked("torso_imgs/2.png"), r"torso_imgs/2\.png is a link out of work"),
     "link to a folder": (linked("torso_imgs"), r"torso_imgs/0\.png is a link out of work"),
     "link to features": (linked("aud_ds.npy"), r"aud_ds\.npy is a link out of work"),
 }

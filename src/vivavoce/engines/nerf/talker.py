@@ -154,8 +154,13 @@ def _tensors(talker: Talker) -> dict[str, Any]:
     for name in _PLAIN:
         if (value := getattr(talker, name)) is not None:
             found[_NAMES.get(name, name)] = value
-    small = {name: value.half() if name in _HALVES else value for name, value in found.items()}
+    small = {name: _halved(value) if name in _HALVES else value for name, value in found.items()}
     return {name: value.detach().cpu().contiguous() for name, value in small.items()}
+
+
+def _halved(value: Any) -> Any:
+    """Half floats, where they reach as far as the numbers do."""
+    return value.half() if bool(value.abs().max() <= _DENSEST) else value
 
 
 def _facts(talker: Talker) -> dict[str, Any]:

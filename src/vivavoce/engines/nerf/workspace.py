@@ -21,8 +21,8 @@ from vivavoce.engines.nerf.picture import Moment
 from vivavoce.engines.nerf.picture import picture as rendered
 from vivavoce.engines.nerf.rays import Camera, from_nerf
 from vivavoce.engines.nerf.talker import BEHIND, FILM, LONGEST, SOUND, VERSION, Talker, save
-from vivavoce.engines.nerf.workspace_files import Places, Shot, Transforms, array, column, options, picture, transforms
-from vivavoce.engines.nerf.workspace_films import FPS, Pictures, background, pictures, write
+from vivavoce.engines.nerf.workspace_files import Places, Shot, Transforms, array, column, options, transforms
+from vivavoce.engines.nerf.workspace_films import FPS, Pictures, background, beneath, pictures, still, write
 from vivavoce.engines.nerf.workspace_head import Trained, asked, occupied, trained
 from vivavoce.errors import EngineUnavailable, InvalidInput
 from vivavoce.media import audio
@@ -265,35 +265,30 @@ def _told(held: Trained, told: Transforms, seen: Pictures, called: Mapping[str, 
         says = f"There is no opt.txt; the published --scale {_SCALE:g} and no --offset are taken."
         found.append(Finding("options", "assumed", says))
     if seen.left_out:
-        says = f"{seen.left_out} frames lack a picture and are left out; the head jumps a little there."
+        says = f"{seen.left_out} of {len(told.shots)} frames lack a picture and are left out; the head jumps there."
         found.append(Finding("frames", "missing", says))
-    if held.torso is not None:
-        found.append(Finding("torso", "found", "A net, in the same checkpoint."))
-    else:
-        found.append(Finding("torso", "found", f"{seen.behind}, filmed."))
-    if held.engine == "synctalk" and held.torso is None and not (seen.film and seen.masks):
-        lacks = "parsing/*_face.png" if seen.film else "ori_imgs"
-        says = (
-            f"There are no {lacks}, so the head is not blended into its film, but stands before the torso's pictures."
-        )
+    found.append(
+        Finding("torso", "found", f"{seen.behind}, filmed." if held.torso is None else "A net, with the head.")
+    )
+    if seen.lacking:
+        says = f"There are no {seen.lacking}, so the head is not blended into its film, but stands before its torso."
         found.append(Finding("film", "missing", says))
     elif seen.film:
-        found.append(Finding("film", "found", f"{seen.film}."))
+        found.append(Finding("film", "found", f"{seen.film}, which the face is blended into."))
     return found
 
 
 def _poster(talker: Talker, told: Transforms, seen: Pictures, places: Places, into: Path) -> None:
     """A picture of the film, or, without one, of the head."""
-    shot = seen.shots[0]
-    path = places.find(f"{seen.film}/{shot.image}.jpg") if seen.film else None
-    if path is not None:
-        write_jpeg(into / "poster.jpg", picture(path, places.name(path), (told.width, told.height)).rgb)
+    if (rgb := still(places, told, seen.shots[0])) is not None:
+        write_jpeg(into / "poster.jpg", rgb)
         return
     heard = talker.heard if talker.heard is not None else torch.zeros(1, *EARS[talker.head.shape.ear])
     head, eyes = talker.head.laid_out(), talker.eyes
     with torch.inference_mode():
         moment = Moment(head.listen(window(heard, 0)[None]), None if eyes is None else eyes[:1])
-        behind = talker.background.float() / 255
+        below = beneath(places, told, seen, seen.shots[0], talker.background.numpy())
+        behind = torch.from_numpy(below).float() / 255
         made = rendered(head, talker.cells, talker.camera, talker.poses[0], moment, behind, talker.torso)
     write_jpeg(into / "poster.jpg", np.asarray(torch.round(made * 255).to(torch.uint8).numpy()))
 

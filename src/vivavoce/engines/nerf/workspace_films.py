@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,12 +15,14 @@ from vivavoce.engines.nerf.workspace_files import Places, Shot, Transforms, pict
 from vivavoce.errors import InvalidInput
 from vivavoce.media.reel import ReelWriter
 
-__all__ = ["FPS", "Pictures", "background", "pictures", "write"]
+__all__ = ["FPS", "Pictures", "background", "beneath", "pictures", "still", "write"]
 
 Bytes = npt.NDArray[np.uint8]
 
 FPS = Fraction(25)
 """Pictures a second of every workspace: the published preparation makes them so."""
+_FILMS = "ori_imgs", "gt_imgs"
+"""The pictures as they were filmed, and before the background alone."""
 _MASK = 96
 """Pixels along the longer side of a mask, whose edge is soft."""
 _GONE = 0.1
@@ -33,13 +35,15 @@ class Pictures:
 
     shots: tuple[Shot, ...]
     film: str = ""
-    """The folder of the film's pictures."""
+    """The folder of the film that a head is blended into; "" where none is."""
     behind: str = ""
-    """The folder of those without a head."""
+    """The folder of pictures without a head; "" where the torso is a net."""
     masks: str = ""
-    """The folder of the face's masks."""
+    """The folder of the face's masks, where there is a film."""
+    lacking: str = ""
+    """What a head lacks that would be blended into its film."""
     left_out: int = 0
-    """Frames that lack one."""
+    """Frames that lack a picture."""
 
 
 def pictures(places: Places, told: Transforms, *, portrait: bool, torso: bool) -> Pictures:
@@ -48,23 +52,31 @@ def pictures(places: Places, told: Transforms, *, portrait: bool, torso: bool) -
     A few frames without a picture are left out, as published. Raises ``InvalidInput`` when more than a tenth lack one,
     or nothing of what is behind the head is there.
     """
-    film = _folder(places, told, ("ori_imgs", "gt_imgs") if portrait else ("gt_imgs", "ori_imgs"), _film)
+    film = _folder(places, told, _FILMS, _film) if portrait else ""
+    masks = _folder(places, told, ("parsing",), _mask) if film else ""
+    lacks = "" if masks or not portrait else "parsing/*_face.png" if film else "ori_imgs"
     behind = "" if torso else _folder(places, told, ("torso_imgs",), _behind)
     if not torso and not behind:
         raise InvalidInput(
             f"torso_imgs/{told.shots[0].image}.png is missing, and so are all others, and the checkpoint has no torso: "
             "nothing would be below the head; give the folder of the data with --data."
         )
-    masks = _folder(places, told, ("parsing",), _mask) if portrait and film else ""
-    made = Pictures(told.shots, film, behind, masks)
+    made = Pictures(told.shots, film if masks else "", behind, masks, lacks)
     lacking = [(shot, name) for shot in told.shots if (name := _lacking(places, made, shot))]
     if len(lacking) > _GONE * len(told.shots):
         raise InvalidInput(
             f"{lacking[0][1]} is missing, as are those of {len(lacking)} of {len(told.shots)} frames; copy all data."
         )
     gone = {shot.image for shot, _ in lacking}
-    whole = tuple(shot for shot in told.shots if shot.image not in gone)
-    return Pictures(whole, film, behind, masks, len(gone))
+    return replace(made, shots=tuple(s for s in told.shots if s.image not in gone), left_out=len(gone))
+
+
+def still(places: Places, told: Transforms, shot: Shot) -> Bytes | None:
+    """The film's picture of one frame, if it is there. Raises ``InvalidInput`` when it is damaged."""
+    for name in (_film(folder, shot) for folder in _FILMS):
+        if (path := places.find(name)) is not None:
+            return picture(path, name, (told.width, told.height)).rgb
+    return None
 
 
 def _film(folder: str, shot: Shot) -> str:
@@ -125,7 +137,7 @@ def write(
             if film is not None:
                 film.add(_evened(_seen(places, _film(made.film, shot), size), even))
             if torso is not None:
-                torso.add(_evened(_torso(places, _behind(made.behind, shot), size, behind), even))
+                torso.add(_evened(beneath(places, told, made, shot, behind), even))
             if made.masks:
                 masks.append(_face(_seen(places, _mask(made.masks, shot), size)))
             report((number + 1) / len(made.shots))
@@ -143,9 +155,12 @@ def _seen(places: Places, name: str, size: tuple[int, int]) -> Bytes:
     return picture(_path(places, name), name, size).rgb
 
 
-def _torso(places: Places, name: str, size: tuple[int, int], background: Bytes) -> Bytes:
-    """The torso over the background, as it is rendered over."""
-    read = picture(_path(places, name), name, size)
+def beneath(places: Places, told: Transforms, made: Pictures, shot: Shot, background: Bytes) -> Bytes:
+    """What a frame's head is rendered over, but for a torso's net: the filmed torso over the background."""
+    if not made.behind:
+        return background
+    name = _behind(made.behind, shot)
+    read = picture(_path(places, name), name, (told.width, told.height))
     if read.alpha is None:
         return read.rgb
     share = read.alpha[..., None].astype(np.float32) / 255
