@@ -11,6 +11,7 @@ from threading import Barrier
 from typing import Any, NamedTuple
 
 import torch
+from torch.nn import functional
 
 from vivavoce.engines.nerf.composite import GONE
 from vivavoce.engines.nerf.encodings import harmonics
@@ -29,8 +30,10 @@ _UNSEEN = 5e-5
 """Weight below which a colour is not asked for: all ``MOST`` of a ray are less than a thousandth together."""
 _DARK = -log(GONE)
 """Optical depth behind which nothing is looked at."""
-_AT_ONCE, _AT_ONCE_THERE = 1 << 12, 1 << 20
+_AT_ONCE, _AT_ONCE_THERE = 6144, 1 << 20
 """Places that are computed together: what they need fits a processor's cache, or a graphics card's memory."""
+_ROWS = 256
+"""Places are filled up to a multiple of it: for each number that it has not met, oneDNN makes a program first."""
 
 
 class _Rays(NamedTuple):
@@ -160,8 +163,8 @@ class Renderer:
         """What ``n`` rays see at ``steps`` ``(turns, n)``: colour ``(n, 3)``, opacity and the optical depth then."""
         distance = rays.near + STEP * steps
         x = (distance * rays.directions[:, None]).add_(origin[:, None, None]).clamp_(-1, 1)
-        density, known = self._net.dense(x.flatten(1), now)
-        thick = density.view_as(distance).mul_(STEP).mul_(steps >= 0)
+        density, known = self._net.dense(functional.pad(x.flatten(1), (0, -steps.numel() % _ROWS)), now)
+        thick = density[: steps.numel()].view_as(distance).mul_(STEP).mul_(steps >= 0)
         depths = [rays.passed]
         for row in thick:
             depths.append(depths[-1] + row)
@@ -169,8 +172,9 @@ class Renderer:
         weights = torch.exp(-before).mul_(torch.expm1(-thick)).mul_(before <= _DARK).neg_()
         flat = weights.view(-1)
         lit = (flat > _UNSEEN).nonzero()[:, 0]
-        ray = torch.arange(len(rays.near), device=lit.device).repeat(len(steps)).index_select(0, lit)
-        colour = self._net.colours(known.index_select(0, lit), rays.facing.index_select(0, ray), now)
+        asked = functional.pad(lit, (0, -len(lit) % _ROWS))
+        ray = torch.arange(len(rays.near), device=lit.device).repeat(len(steps)).index_select(0, asked)
+        colour = self._net.colours(known.index_select(0, asked), rays.facing.index_select(0, ray), now)[: len(lit)]
         told = torch.zeros(len(flat), 3, device=lit.device)
         told.index_copy_(0, lit, colour.mul_(flat.index_select(0, lit)[:, None]))
         return told.view(*weights.shape, 3).sum(0), weights.sum(0), depths[-1]
