@@ -116,3 +116,18 @@ def test_another_file_is_no_syncnet(tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(3)}, path)
     with pytest.raises(EngineUnavailable, match="not SyncNet's"):
         SyncNet(path)
+
+
+def test_patches_of_a_training_are_compared_alike_and_gradients_pass(files: tuple[Path, Path]) -> None:
+    chance = np.random.default_rng(7)
+    pictures = chance.integers(0, 256, (2, 64, 64, 3), np.uint8)
+    one, other = (torch.from_numpy(p[None].copy()).permute(0, 3, 1, 2).float() / 255 for p in pictures)
+    net = Lpips(*files)
+    assert float(net.apart(one, other)) == pytest.approx(net.distance([pictures[0]], [pictures[1]]), rel=1e-5)
+    small = one[:, :, :32, :32].clone().requires_grad_()
+    apart = net.apart(small, other[:, :, :32, :32])
+    apart.backward()
+    way = small.grad / small.grad.norm()
+    with torch.no_grad():
+        after = net.apart(small - 1e-2 * way, other[:, :, :32, :32])
+    assert float(apart - after) == pytest.approx(1e-2 * float(small.grad.norm()), rel=0.2)

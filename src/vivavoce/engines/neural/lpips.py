@@ -63,29 +63,36 @@ class Lpips:
         with torch.inference_mode():
             return float(np.mean([self._pair(a, b) for a, b in zip(ours, truth, strict=True)]))
 
+    def apart(self, ours: Any, truth: Any) -> Any:
+        """The same of tensors ``(n, 3, h, w)``, RGB 0-1, for a training: gradients pass, and 32 pixels are enough."""
+        apart: Any = 0.0
+        features = (self._features(2 * pictures - 1) for pictures in (ours, truth))
+        for one, other, weight in zip(*features, self._linear, strict=True):
+            apart = apart + functional.conv2d((_unit(one) - _unit(other)) ** 2, weight.to(one.device)).mean()
+        return apart
+
     def _pair(self, a: Bytes, b: Bytes) -> float:
         if a.shape != b.shape or min(a.shape[:2]) < _LEAST:
             raise ValueError(f"Pictures are alike in size and {_LEAST} pixels or more, not {a.shape} and {b.shape}.")
-        apart = 0.0
-        for (one, other), weight in zip(self._features(np.stack([a, b])), self._linear, strict=True):
-            apart += float(functional.conv2d((_unit(one) - _unit(other))[None] ** 2, weight).mean())
-        return apart
+        both = torch.from_numpy(np.stack([a, b])).permute(0, 3, 1, 2).float() / 255
+        return float(self.apart(both[:1], both[1:]))
 
-    def _features(self, pictures: Bytes) -> list[Any]:
-        x = torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
-        x = (x - torch.tensor(_MEAN)[:, None, None]) / torch.tensor(_SPREAD)[:, None, None]
+    def _features(self, x: Any) -> list[Any]:
+        """Of pictures ``(n, 3, h, w)``, -1 to 1."""
+        mean, spread = (torch.tensor(v, device=x.device)[:, None, None] for v in (_MEAN, _SPREAD))
+        x = (x - mean) / spread
         found = []
         for i, (kernel, bias, stride, padding) in enumerate(self._layers):
             if i in _POOLED:
                 x = functional.max_pool2d(x, 3, 2)
-            x = torch.relu(functional.conv2d(x, kernel, bias, stride, padding))
+            x = torch.relu(functional.conv2d(x, kernel.to(x.device), bias.to(x.device), stride, padding))
             found.append(x)
         return found
 
 
 def _unit(features: Any) -> Any:
     """Every place's channels, as a vector of length 1."""
-    return features / (features.square().sum(dim=0, keepdim=True).sqrt() + _TINY)
+    return features / (features.square().sum(dim=1, keepdim=True).sqrt() + _TINY)
 
 
 def _taken(found: dict[str, Any], name: str, shape: tuple[int, ...], path: Path) -> Any:
