@@ -20,6 +20,7 @@ import numpy.typing as npt
 import torch
 
 from vivavoce.engines.nerf.encodings import Grid
+from vivavoce.engines.nerf.losses import Compare
 from vivavoce.engines.nerf.networks import Ear, Head, Shape, Torso, window
 from vivavoce.engines.nerf.picture import Moment, picture
 from vivavoce.engines.nerf.prepare import Prepared, prepare
@@ -130,7 +131,7 @@ def learn(
     before = torch.get_num_threads()
     torch.set_num_threads(threads or min(before, os.cpu_count() or before))
     try:
-        school = _taught(engine, prepared, wish, work, epochs, enough, tell, str(there))
+        school = _taught(engine, prepared, wish, work, epochs, enough, tell, str(there), _compare(models))
     finally:
         torch.set_num_threads(before)
     finish(engine, school, prepared, library, wish, into)
@@ -171,7 +172,15 @@ def plan_for(engine: Engine, prepared: Prepared, wish: Wish, epochs: int, device
 
 
 def _taught(
-    engine: Engine, prepared: Prepared, wish: Wish, work: Path, epochs: int, enough: int, tell: Tell, device: str
+    engine: Engine,
+    prepared: Prepared,
+    wish: Wish,
+    work: Path,
+    epochs: int,
+    enough: int,
+    tell: Tell,
+    device: str,
+    compare: Compare | None,
 ) -> School:
     """A school that has taken all its steps; it goes on where an earlier attempt ended, or stays there."""
     plan = plan_for(engine, prepared, wish, epochs, device)
@@ -200,11 +209,20 @@ def _taught(
         tell(Lesson(0.999 * share, now.stage, max(1, ceil(now.step / each)), epochs, now.loss, preview))
 
     try:
-        school.learn(lessons, told, ceil(enough * each) if enough else None)
+        school.learn(lessons, told, ceil(enough * each) if enough else None, compare)
     finally:
         with suppress(OSError):  # what ended it is to be told, and not that the disk is full besides
             school.save(kept)
     return school
+
+
+def _compare(models: ModelStore) -> Compare | None:
+    """LPIPS, where AlexNet's file is the user's; None where lips are compared by their slopes."""
+    if not (alexnet := models.own("alexnet")):
+        return None
+    from vivavoce.engines.neural.lpips import Lpips
+
+    return Lpips(alexnet[0], models.path("lpips-alex")).apart
 
 
 def _taken_up(kept: Path, plan: Plan, device: str) -> School:
