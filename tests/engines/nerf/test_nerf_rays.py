@@ -11,7 +11,18 @@ pytestmark = pytest.mark.neural
 
 from vivavoce.engines.nerf.composite import composite, over  # noqa: E402  torch first, or the file is skipped
 from vivavoce.engines.nerf.occupancy import Occupancy, morton, pack, unpack  # noqa: E402
-from vivavoce.engines.nerf.rays import BOX, MOST, STEP, Camera, Samples, from_nerf, march, pixels, span  # noqa: E402
+from vivavoce.engines.nerf.rays import (  # noqa: E402
+    BOX,
+    MOST,
+    STEP,
+    Camera,
+    Samples,
+    from_nerf,
+    march,
+    mark,
+    pixels,
+    span,
+)
 
 BOUNDS = torch.tensor(BOX)
 
@@ -81,7 +92,7 @@ def test_cells_keep_the_greatest_density_around_them_and_forget() -> None:
     asked: list[Any] = []
     cells.update(lambda x: asked.append(x) or torch.zeros(len(x)), BOUNDS, chance=torch.Generator().manual_seed(0))  # type: ignore[func-returns-value]
     places = torch.cat(asked)
-    assert len(places) == 16 * 8 * 16  # the box is half as deep as the cube
+    assert len(places) == 16 * 8 * 16 - 1  # the box is half as deep as the cube, and one cell is never seen
     cell = ((places + 1) * 8).long()
     assert len({tuple(c) for c in cell.tolist()}) > 0.9 * len(places)
 
@@ -269,3 +280,44 @@ def test_layers_lie_over_each_other() -> None:
         wanted = head.colour[i] + (1 - head.opacity[i]) * behind
         assert (made[i] - wanted).abs().max() <= 1e-5
     assert torch.allclose(over(head, background)[-1], background[-1])  # the last ray meets nothing
+
+
+def test_marks_are_taken_from_near_to_far() -> None:
+    """Of rays that have more steps than one number has bits."""
+    cells = scattered(32, share=0.05)
+    origins, d = some(80, seed=9)
+    near, far = span(origins, d, BOUNDS)
+    marks = mark(origins, d, near, far, cells)
+    assert len(marks.words) == 2
+    steps = torch.stack([marks.take() for _ in range(130)], 1)
+    assert not marks.left().any()
+    assert (steps.max(1).values >= 60).any()
+    for i in range(len(d)):
+        at = near[i] + STEP * torch.arange(130)
+        full = cells.at((origins[i] + at[:, None] * d[i]).clamp(-1, 1)) & (at < far[i])
+        assert steps[i][steps[i] >= 0].tolist() == full.nonzero()[:, 0].tolist()
+
+
+def test_nothing_is_missed_within_a_box_that_holds_all_cells_that_count() -> None:
+    cells = scattered(32)
+    middle = torch.zeros_like(cells.counts)
+    middle[10:20, 13:17, 9:24] = True
+    cells.counts &= middle
+    box = torch.tensor([10, 13, 9, 20, 17, 24]) / 16 - 1
+    origins, d = some(200, seed=9)
+    near, far = span(origins, d, BOUNDS)
+    whole, held = (mark(origins, d, near, far, cells, within) for within in (None, box))
+    for _ in range(40):
+        assert torch.equal(whole.take(), held.take())
+    assert not held.left().any()
+
+
+def test_a_camera_turned_is_its_directions_turned() -> None:
+    camera = Camera(50.0, (16.0, 12.0), 32, 24)
+    a = 0.7
+    turned = torch.eye(4)
+    turned[:2, :2] = torch.tensor([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
+    which = torch.arange(0, 768, 5)
+    seen = camera.seen(which)
+    assert torch.allclose(seen.norm(dim=1), torch.ones(len(which)))
+    assert torch.allclose(camera.rays(turned, which)[1], seen @ turned[:3, :3].T, atol=1e-6)
