@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from vivavoce.engines.nerf.networks import Head, Shape, Torso  # noqa: E402
 from vivavoce.engines.nerf.occupancy import Occupancy  # noqa: E402
 from vivavoce.engines.nerf.picture import Moment, look, picture  # noqa: E402
 from vivavoce.engines.nerf.rays import Camera, from_nerf  # noqa: E402
-from vivavoce.engines.nerf.renderer import Renderer  # noqa: E402
+from vivavoce.engines.nerf.renderer import Renderer, _Crew  # noqa: E402
 
 GRID = Grid(levels=6, features=2, base=16, finest=128, log2_rows=10)
 SHAPES = {
@@ -138,6 +139,22 @@ def test_where_everything_counts_it_is_the_same_picture_too() -> None:
     wanted = picture(net, cells, near, posed(), now, background())
     made = Renderer(net, cells, near, device="cpu", precision="fp32").frame(posed(), now, background())
     assert (made - wanted).abs().max() <= EXACT
+
+
+def test_threads_compute_alone_and_leave_others_as_they_were(threads: int) -> None:
+    crew, others = _Crew(2), []
+    heavy = torch.rand(1 << 16)
+
+    def count(_: int) -> tuple[Any]:
+        heavy.exp()
+        return (torch.tensor([torch.get_num_threads()]),)
+
+    assert crew.each(count, range(6))[0].tolist() == [1] * 6
+    other = Thread(target=lambda: others.append(torch.get_num_threads()))
+    other.start()
+    other.join()
+    assert others == [threads]
+    crew.close()
 
 
 def test_a_stack_is_read_as_its_planes_are() -> None:

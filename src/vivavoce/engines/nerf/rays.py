@@ -22,7 +22,7 @@ MOST = 16
 """Places along one ray."""
 _NEAR = 0.05
 _PARALLEL = 1e-12
-_AT_ONCE, _AT_ONCE_THERE = 1 << 15, 1 << 25
+_AT_ONCE, _AT_ONCE_THERE = 1 << 15, 1 << 23
 """Places whose cells are looked up in one go: they fit a processor's cache, or a graphics card's memory."""
 _TOGETHER = 60, 20, 4
 """Steps of one ray among them: as many as there is room for, of numbers that fill a word."""

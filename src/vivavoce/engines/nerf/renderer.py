@@ -187,8 +187,8 @@ class _Crew:
         self._threads = ThreadPoolExecutor(size, "render") if size > 1 else None
         if self._threads is not None:
             here, all_there = torch.get_num_threads(), Barrier(size)
-            for _ in [self._threads.submit(_alone, all_there) for _ in range(size)]:
-                _.result()
+            for started in [self._threads.submit(_alone, all_there) for _ in range(size)]:
+                started.result()
             torch.set_num_threads(here)  # for threads to come, which go by what was last said
 
     def each(self, of: Callable[[Any], tuple[torch.Tensor, ...]], parts: Sequence[Any]) -> list[torch.Tensor]:
@@ -205,6 +205,7 @@ class _Crew:
 
 
 def _alone(all_there: Barrier) -> None:
+    torch.get_num_threads()  # a thread's own number is first told when it is asked for, and would replace the next
     torch.set_num_threads(1)
     all_there.wait()
 
