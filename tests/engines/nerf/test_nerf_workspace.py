@@ -25,7 +25,7 @@ from vivavoce.engines.nerf.rays import Camera, from_nerf  # noqa: E402
 from vivavoce.engines.nerf.talker import Talker, load  # noqa: E402
 from vivavoce.engines.nerf.workspace import Imported, convert  # noqa: E402
 from vivavoce.engines.photo.shoot import picture_of  # noqa: E402
-from vivavoce.errors import EngineUnavailable, InvalidInput  # noqa: E402
+from vivavoce.errors import Cancelled, EngineUnavailable, InvalidInput  # noqa: E402
 from vivavoce.media import audio  # noqa: E402
 from vivavoce.media.picture import open_picture  # noqa: E402
 from vivavoce.media.reel import Reel  # noqa: E402
@@ -532,6 +532,22 @@ def test_features_of_half_the_film_and_another_engine_are_refused(whole: Path, t
     edited(lambda t: t["frames"][-1].update(aud_id=500))(folder)
     with pytest.raises(InvalidInput, match=r"aud_ds\.npy has 11 rows, but the film's sound has 501 frames"):
         convert(folder, tmp_path, ModelStore())
+
+
+def test_an_import_tells_how_far_it_is_and_can_be_ended(whole: Path, tmp_path: Path) -> None:
+    told: list[float] = []
+
+    def report(done: float) -> None:
+        told.append(done)
+        if done > 0.4:
+            raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        convert(whole, tmp_path, ModelStore(), report=report)
+    assert told == sorted(told)
+    assert len(told) > 3
+    assert not (tmp_path / "avatar.json").exists()
+    assert not (tmp_path / "nerf.json").exists()
 
 
 def test_no_folder_is_no_workspace(tmp_path: Path) -> None:
