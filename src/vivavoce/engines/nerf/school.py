@@ -53,7 +53,7 @@ _LEFT = {"head": (1.0, 0.5), "lips": (0.1, 0.05), "torso": (1.0, 0.5)}
 """What is left of the rates when a stage begins and when it ends; between, they fall by the same share each step."""
 _ENTROPY, _MOVED, _STEADY = 1e-4, 1e-4, 1e-5
 """Weights of losses."""
-_COMPARED, _EDGES = 0.01, 0.1
+_COMPARED, _EDGES = 0.01, 0.3
 """Weights of how different a patch looks: to a ``Compare``, or by its slopes."""
 _EVERY = 16
 """Steps, from which to which it is told again where there is anything, and asked what is beside places."""
