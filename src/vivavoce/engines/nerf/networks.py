@@ -40,6 +40,8 @@ WINDOW = 8
 _SLOPE = 0.02
 _MOST = 15.0
 """Logarithm of a density beyond which nothing can be seen to be denser, and its exponential would overflow."""
+_OWN = 3.0
+"""By how much a picture's own frame is listened to more than the others, before anything is learnt."""
 _RIM = 0.001
 """Colours and opacities reach this far beyond 0 and 1, so that they can be 0 and 1."""
 
@@ -150,6 +152,8 @@ class AudioAttention(nn.Module):
             layers += [nn.Conv1d(a, b, 3, padding=1), nn.LeakyReLU(_SLOPE)]
         self.attentionConvNet = nn.Sequential(*layers)
         self.attentionNet = nn.Sequential(nn.Linear(WINDOW, WINDOW), nn.Softmax(dim=1))
+        with torch.no_grad():  # a head that began with the mean of all eight would learn slow lips first
+            self.attentionNet[0].bias[WINDOW // 2] = _OWN
 
     def forward(self, codes: torch.Tensor) -> torch.Tensor:
         """The weighted mean."""
