@@ -1,16 +1,25 @@
 """Trainings of the toy that learns a number (``serving``), asked for over HTTP and looked at on the disk."""
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 
 from loads import follow
 from serving import Served
 
-__all__ = ["NORMAL", "asked", "ended", "learnt", "native", "rest", "weight"]
+__all__ = ["NORMAL", "asked", "ended", "hide_torch", "learnt", "native", "rest", "weight"]
 
 NORMAL = {"model_choice": "toy", "gpu_choice": "CPU", "epoch": "6"}
+
+
+def hide_torch(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Servers and commands that start from now on find no torch, whether it is installed or not."""
+    (folder / "sitecustomize.py").write_text('import sys\n\nsys.modules["torch"] = None\n')
+    patch.setenv("PYTHONPATH", os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep))
 
 
 def asked(server: Served, film: bytes | None = None, **fields: str) -> requests.Response:

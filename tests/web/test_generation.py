@@ -3,12 +3,14 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 from typing import Any
 
 import av
 import pytest
 import requests
 
+from lessons import hide_torch
 from partners import Partner, partner
 from serving import Served
 
@@ -47,7 +49,14 @@ def refused(answer: requests.Response, status: int) -> str:
     return str(body["message"])
 
 
-def test_a_film_and_what_stood_in_for_what_is_not_here(server: Served, tmp_path: Any) -> None:
+@pytest.fixture
+def torchless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hide_torch(monkeypatch, tmp_path)
+
+
+@pytest.mark.usefixtures("torchless")
+def test_a_film_and_what_stood_in_for_what_is_not_here(serve: Callable[..., Served], tmp_path: Any) -> None:
+    server = serve()
     answer = sent(server, "/video_generation", GOOD)
     assert answer.status_code == 200, answer.text
     body = answer.json()
@@ -87,6 +96,7 @@ def test_the_past_tells_parameters_and_result(serve: Callable[..., Served]) -> N
     assert record["result"]["duration"] == pytest.approx(made["duration"], abs=0.01)
 
 
+@pytest.mark.usefixtures("torchless")
 def test_without_a_fallback_it_is_refused(serve: Callable[..., Served]) -> None:
     server = serve(defaults__fallback="false")
     words = refused(sent(server, "/video_generation", GOOD), 503)

@@ -3,13 +3,14 @@
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
 from films import footage, lasting
-from lessons import NORMAL, asked, ended, learnt, native, rest, weight
+from lessons import NORMAL, asked, ended, hide_torch, learnt, native, rest, weight
 from loads import follow
 from serving import Served
 from vivavoce.studio.parameters import OPTIONS
@@ -31,9 +32,15 @@ def problem(answer: requests.Response, status: int) -> str:
     return str(answer.json()["detail"])
 
 
+@pytest.fixture
+def torchless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hide_torch(monkeypatch, tmp_path)
+
+
 # ---- the document's call
 
 
+@pytest.mark.usefixtures("torchless")
 def test_a_training_by_the_document(serve: Callable[..., Served]) -> None:
     server = serve(defaults__face_engine="toy")
     answer = asked(
@@ -224,6 +231,24 @@ def test_a_film_that_lasts_too_long(server: Served) -> None:
     assert "1800" in problem(native(server, lasting(1900)), 413)
 
 
+@pytest.mark.usefixtures("torchless")
+def test_without_torch_a_radiance_field_is_neither_offered_nor_begun(serve: Callable[..., Served]) -> None:
+    server = serve()
+    for engine in ("synctalk", "ernerf"):
+        words = problem(native(server, FILM, engine=engine), 503)
+        assert "vivavoce[neural]" in words
+        assert "person" in words
+    told = requests.get(f"{server.url}/v1/models", timeout=20).json()
+    teachers = {one["engine"]: one for one in told["engines"]}
+    assert {"person", "photo", "toy"} <= teachers.keys()
+    assert not {"synctalk", "ernerf"} & teachers.keys()
+    assert "quality" in teachers["person"]["options"]
+    assert "ear" not in teachers["person"]["options"]
+    assert teachers["photo"]["options"] == []
+    assert requests.get(f"{server.url}/v1/jobs?kind=model_training", timeout=20).json()["jobs"] == []
+
+
+@pytest.mark.usefixtures("torchless")
 def test_without_a_fallback_it_is_refused(serve: Callable[..., Served]) -> None:
     server = serve(defaults__fallback="false")
     words = refused(asked(server, FILM, model_choice="ER-NeRF"), 503)
