@@ -14,7 +14,7 @@ def test_everything_is_measured(engine: str, monkeypatch: pytest.MonkeyPatch) ->
     told: list[float] = []
     rows, more = nerf.measure(engine, quick=True, show=lambda done, _: told.append(done))
     values = {row.what: row.value for row in rows}
-    assert len(values) == 2 * 4 + 1
+    assert len(values) == 2 * 3 + 1
     assert all(value is not None and value > 0 for value in values.values())
     assert told == sorted(told)
     assert "fills 42%" in more
@@ -24,12 +24,11 @@ def test_everything_is_measured(engine: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_heads_light_is_gone_as_soon_as_it_is_said() -> None:
+    from vivavoce.engines.nerf.ball import Ball
     from vivavoce.engines.nerf.picture import look
 
-    scene = nerf._Scene("ernerf", "cpu")
-    camera = scene.camera(48)
-    with scene.torch.inference_mode():
-        seen = look(scene.head, scene.cells, camera.rays(scene.pose), scene.moment).pixels
+    scene = Ball("ernerf", "cpu")
+    seen = look(scene.head, scene.cells, scene.camera(48).rays(scene.pose), scene.moment).pixels
     hit = seen.opacity > 0
-    assert abs(float(hit.float().mean()) - scene.share()) < 0.03
+    assert abs(float(hit.float().mean()) - scene.share) < 0.03
     assert 6 < float((seen.weights > 0).sum() / hit.sum()) < 10

@@ -1,4 +1,7 @@
-"""A head before a camera: rays, places, the field there, and the pixels that become of it."""
+"""A head before a camera: rays, places, the field there, and the pixels that become of it.
+
+This is the plain way, which a training takes and ``renderer`` is tested by; that makes the same pictures faster.
+"""
 
 from typing import NamedTuple
 
