@@ -102,7 +102,7 @@ class MelStream:
         return out
 
 
-def windows(rows: F32, n_frames: int, fps: float, *, offset: int = 0, hold: bool = False) -> F32:
+def windows(rows: F32, n_frames: int, fps: float, *, offset: float = 0, hold: bool = False) -> F32:
     """What the net sees of the sound for each picture, ``(n_frames, BANDS, WINDOW)``.
 
     Picture ``i`` begins at row ``int((i + offset) * 80 / fps)``. Where rows are missing there is silence; with ``hold``

@@ -29,6 +29,8 @@ _SHUT = 3.0
 """Percentile of the gaps between the lips that is a shut mouth's."""
 _WITHIN = 0.5, 99.5
 """Percentiles of the film beyond which nothing is asked: no net knows what is there."""
+_BEFORE = 0.08
+"""Seconds by which SyncTalk's features begin earlier than Wav2Lip's: it puts two copies of the first before them."""
 _BY_NPY = {
     "deepspeech": "DeepSpeech needs TensorFlow 2.8, which is not supported",
     "esperanto": "no encoder of this kind (wav2vec 2.0, Esperanto) is built in",
@@ -63,7 +65,7 @@ def features_of_sound(ear: "Ear", audio: Audio, n_frames: int, fps: float, model
         return windows(rows, n_frames, fps, offset=-2)  # the window's middle lies in the picture's time
     from vivavoce.engines.nerf.ave import Encoder
 
-    return Encoder(models.own("ave")[0]).features(windows(rows, n_frames, fps, hold=True))
+    return Encoder(models.own("ave")[0]).features(windows(rows, n_frames, fps, offset=-_BEFORE * fps, hold=True))
 
 
 def filmed_lips(library: Library) -> F32:
