@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -148,6 +149,42 @@ def test_choices_follow_the_engine(page: "Page") -> None:
     expect(page.locator("#lr")).to_be_hidden()
     expect(page.locator("#engineNote")).to_be_visible()
     assert fits(page)
+
+
+@pytest.mark.neural
+@pytest.mark.skipif(find_spec("torch") is None, reason="the dependency group neural is not installed")
+def test_the_hours_of_a_processor_are_told_before_they_begin(opened: Open, house: Served, browser: "Browser") -> None:
+    if any(one["step_seconds"] is None for one in fields_of(house)):
+        pytest.skip("on a graphics card nothing is said")
+    page = opened(browser, "/training", viewport=DESK)
+    expect(page.locator("#engine option")).not_to_have_count(0, timeout=SLOW)
+    choose(page, portrayed())
+    expect(page.locator("#slow")).to_be_hidden()
+    page.locator("#more summary").click()
+    for engine, title in (("ernerf", "ER-NeRF"), ("synctalk", "SyncTalk")):
+        page.select_option("#engine", engine)
+        expect(page.locator("#slow")).to_contain_text(f"{title} takes about")
+        expect(page.locator("#qualityField")).to_be_hidden()
+        for field in ("size", "ear", "epochs", "lr", "batch"):
+            expect(page.locator(f"#{field}")).to_be_visible()
+    page.fill("#epochs", "20000")
+    expect(page.locator("#slow")).to_contain_text(re.compile(r"takes about [\d.,]+ h on"))
+    page.fill("#minutes", "30")
+    expect(page.locator("#slow")).to_contain_text("takes about 30 min on")
+    assert fits(page)
+    page.fill("#name", "painted")
+    page.select_option("#ear", "mel")
+    page.fill("#size", "64")
+    page.click("#learn")
+    expect(page.locator("#trouble")).to_contain_text("at least 8 s are needed", timeout=SLOW)
+    (job, *_) = requests.get(f"{house.url}/v1/jobs?kind=model_training", timeout=10).json()["jobs"]
+    assert job["params"]["options"] == {"ear": "mel", "size": 64, "max_minutes": 30.0}
+    assert job["params"]["face_engine"] == "synctalk"
+
+
+def fields_of(house: Served) -> list[dict[str, Any]]:
+    told = requests.get(f"{house.url}/v1/models", timeout=20).json()["engines"]
+    return [one for one in told if one["engine"] in ("ernerf", "synctalk")]
 
 
 @pytest.mark.parametrize("tongue", ["ru", "kk", "ko", "zh"])

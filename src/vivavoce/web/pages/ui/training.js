@@ -21,7 +21,11 @@ let sent = null;  // what is said while a file is on its way: [key, fraction]
 
 const titled = (name) => name[0].toUpperCase() + name.slice(1);
 const quality = () => document.querySelector("[name=quality]:checked").value;
-const learns = () => offer?.engines.find((one) => one.engine === $("engine").value)?.learns ?? false;
+const TITLES = { ernerf: "ER-NeRF", synctalk: "SyncTalk" };  // engines that learn a radiance field, in many steps
+const teacher = () => offer?.engines.find((one) => one.engine === $("engine").value);
+const learns = () => teacher()?.learns ?? false;
+const takes = (option) => teacher()?.options.includes(option) ?? false;
+const refines = () => takes("size") || (takes("quality") && quality() === "best");
 
 /** One of the page's four faces: `choose`, `found`, `course`, `done`. */
 function turn(to) {
@@ -113,21 +117,38 @@ function forget() {
 /** The choices that the engine has. */
 function choose() {
   if (!offer) return;
-  $("qualityField").hidden = !learns();
+  $("qualityField").hidden = !takes("quality");
   $("engineNote").hidden = learns();
-  for (const field of document.querySelectorAll(".refining")) field.hidden = !learns() || quality() !== "best";
+  for (const field of document.querySelectorAll(".refining")) field.hidden = !refines();
+  for (const field of document.querySelectorAll(".painting")) field.hidden = !takes("size");
+  warn();
   $("consent").required = offer.consent === "required";
   $("byField").hidden = !$("consent").checked;
+}
+
+/** Say beforehand how many hours a radiance field takes where there is no graphics card. */
+function warn() {
+  const step = teacher()?.step_seconds;
+  $("slow").hidden = !step;
+  if (!step) return;
+  const pictures = 25 * Math.min(60, $("film").duration || 60);
+  const steps = Math.max(20, (Number($("epochs").value) || 100) * pictures / (Number($("batch").value) || 4));
+  const seconds = Math.min(steps * step, 60 * (Number($("minutes").value) || Infinity)) + 3 * pictures / 25;
+  $("slow").textContent = say("training.slow", { engine: TITLES[teacher().engine] ?? teacher().engine, time: inWords(seconds) });
 }
 
 // ---- the person is learnt
 
 function asked() {
   const options = {};
-  if (learns() && quality() === "best") {
-    options.quality = "best";
+  if (takes("quality") && quality() === "best") options.quality = "best";
+  if (refines()) {
     if ($("lr").value.trim()) options.lr = $("lr").value.trim();
     if ($("batch").value) options.batch = Number($("batch").value);
+  }
+  if (takes("size")) {
+    options.ear = $("ear").value;
+    if ($("size").value) options.size = Number($("size").value);
   }
   if ($("minutes").value) options.max_minutes = Number($("minutes").value);
   const form = new FormData();
@@ -155,7 +176,7 @@ async function learn() {
     $("learn").disabled = $("other").disabled = false;
     job = null;
   }
-  if (begun) await follow(begun, { learns: learns(), refines: options.quality === "best" });
+  if (begun) await follow(begun, { learns: learns(), refines: options.quality === "best", engine: $("engine").value });
 }
 
 /** Go on with what is being learnt; the page may have been left meanwhile. */
@@ -164,7 +185,7 @@ async function resume() {
     const { jobs: [left] } = await getJson(`/v1/jobs?kind=model_training&state=${state}&limit=1`);
     if (!left) continue;
     const { face_engine: engine, options } = left.params;
-    follow(left, { learns: offer.engines.find((one) => one.engine === engine)?.learns ?? true, refines: options.quality === "best" });
+    follow(left, { learns: offer.engines.find((one) => one.engine === engine)?.learns ?? true, refines: options.quality === "best", engine });
     return;
   }
 }
@@ -288,6 +309,8 @@ $("found").addEventListener("submit", (event) => {
   if (file && !job) learn();
 });
 $("found").addEventListener("change", choose);
+$("found").addEventListener("input", warn);
+$("film").addEventListener("durationchange", warn);
 $("leave").addEventListener("click", () => {
   if (job) job.abort.abort();
   else again();
@@ -304,6 +327,7 @@ translated(() => {
   judge();
   describe();
   course.describe();
+  warn();
   if (job?.id) $("courseTitle").textContent = say("training.learning", { name: titled(job.name) });
   tell(said);
   if (sent) onTheWay(...sent);
@@ -313,7 +337,7 @@ try {
   turn("choose");
   offer = await heads.refresh();
   taken = (await getJson("/v1/avatars")).avatars;
-  $("engine").replaceChildren(...offer.engines.map(({ engine }) => new Option(engine, engine, false, engine === offer.default_engine)));
+  $("engine").replaceChildren(...offer.engines.map(({ engine }) => new Option(TITLES[engine] ?? engine, engine, false, engine === offer.default_engine)));
   $("engineField").hidden = offer.engines.length < 2;
   choose();
   await resume();

@@ -3,7 +3,8 @@
 import { $, say } from "/ui/shell.js";
 
 const { uPlot } = globalThis;
-const STAGES = ["examine", "track", "library", "refine"];
+const STAGES = ["examine", "track", "library"];
+const FIELDS = { ernerf: ["layers", "head", "lips", "torso"], synctalk: ["layers", "head", "lips"] };  // of their own
 const TALL = 132;  // CSS pixels
 const SHOWN = 24;  // pictures in the strip
 
@@ -35,12 +36,12 @@ export class Course {
     return $("curve").querySelector(".chart");
   }
 
-  /** Begin anew; `refines` says whether there will be epochs, `learns` whether the engine learns at all. */
-  begin({ learns, refines }) {
+  /** Begin anew; `refines` says whether the mouth is refined, `learns` whether the engine learns at all. */
+  begin({ learns, refines, engine }) {
     this.#data = [[], []];
     this.#told = {};
     this.#pictures = [];
-    this.#stages = learns ? STAGES.filter((stage) => stage !== "refine" || refines) : ["prepare"];
+    this.#stages = learns ? [...STAGES, ...(FIELDS[engine] ?? (refines ? ["refine"] : []))] : ["prepare"];
     $("curve").hidden = $("strip").hidden = true;
     $("strip").replaceChildren();
     this.describe();

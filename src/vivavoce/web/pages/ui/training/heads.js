@@ -17,17 +17,18 @@ const MEASURES = [
   ["closed_frames", String, (value) => value >= 20],
   ["rounded_frames", String, (value) => value >= 10],
   ["cuts", String, (value) => value === 0],
+  ["psnr", (value) => `${value.toFixed(1)} dB`, (value, { mean_picture_psnr: usual }) => value >= usual + 3],
 ];
 
 /** The rows of a report on what was learnt: measures where they are known, else the engine's own sentences. */
 export function qualityRows(quality, warnings) {
   const known = MEASURES.filter(([name]) => quality && quality[name] !== undefined);
-  if (known.length < 3) return warnings.map((sentence) => rowOf("warn", sentence, "", ""));
   const rows = known.map(([name, shown, well]) => {
-    const good = well(quality[name]);
+    const good = well(quality[name], quality);
     return [good, rowOf(good ? "ok" : "warn", say(`training.measure.${name}`), shown(quality[name]), say(`training.advice.${name}`))];
   });
-  return [...rows.filter(([good]) => !good), ...rows.filter(([good]) => good)].map(([, row]) => row);
+  const sorted = [...rows.filter(([good]) => !good), ...rows.filter(([good]) => good)].map(([, row]) => row);
+  return known.length < 3 ? [...sorted, ...warnings.map((sentence) => rowOf("warn", sentence, "", ""))] : sorted;
 }
 
 export class Heads {
