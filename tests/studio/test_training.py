@@ -1,13 +1,26 @@
 """What a training keeps over its attempts, and how it is told: without a server, with a clock of the test's own."""
 
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from vivavoce.errors import Cancelled, InvalidInput
-from vivavoce.nouns import Lesson
-from vivavoce.studio.parameters import checked_options, consent_note, default_trainer, quality_of, read_options
-from vivavoce.studio.training import Course
+from vivavoce.nouns import Avatar, FaceTraits, Frame, Lesson
+from vivavoce.ports import Tell
+from vivavoce.studio.parameters import (
+    OPTIONS,
+    checked_options,
+    consent_note,
+    default_trainer,
+    options_of,
+    quality_of,
+    read_options,
+)
+from vivavoce.studio.thread import events_of
+from vivavoce.studio.training import Course, _taught
+from vivavoce.work.events import Done
 
 
 class Clock:
@@ -52,6 +65,64 @@ def test_what_remains_is_told_by_the_pace_of_the_last_minute(tmp_path: Path) -> 
     assert told[0] is None
     assert told[9] == pytest.approx(90 * 2, rel=0.05)
     assert told[-1] == pytest.approx(50 * 4, rel=0.05)
+
+
+def test_until_there_are_epochs_what_remains_is_what_was_said(tmp_path: Path) -> None:
+    clock, told = Clock(), []
+    course = Course(tmp_path, expected=3600.0, clock=clock)
+    for n in range(30):  # the film is watched in half a minute, which is 3 % of all
+        clock.now += 1
+        course.hear(Lesson(n / 1000, "track"), lambda _, left: told.append(left))
+    assert told[0] == pytest.approx(3599)
+    assert told[-1] == pytest.approx(3570)
+    told.clear()
+    for n in range(1, 21):  # and then a step takes 2 s, of which there are 10000
+        clock.now += 2
+        course.hear(Lesson(0.06 + 0.94 * n / 10_000, "head", 1, 100), lambda _, left: told.append(left))
+    assert told[0] is None, "the pace of one stage is not that of another"
+    assert told[-1] == pytest.approx(20_000, rel=0.01)
+
+
+class Painter:
+    """A trainer that plans all its steps beforehand, and can stop in the midst of an epoch."""
+
+    traits = FaceTraits(device="cpu", licence="own")
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, int]] = []
+
+    def prepare(self, *_: object) -> Avatar:
+        raise AssertionError
+
+    def animate(self, *_: object, **__: object) -> Iterator[Frame]:
+        raise AssertionError
+
+    def train(self, source: Path, into: Path, *, epochs: int, tell: Tell, enough: int = 0, **rest: object) -> Avatar:
+        assert source.exists()
+        assert rest.keys() == {"work", "options"}
+        self.asked.append((epochs, enough))
+        (into / "reel").write_text("half")
+        if not enough:
+            for n in range(1000):
+                tell(Lesson(n / 1000, "head", 1 + n // 500, epochs, 1.0))
+                threading.Event().wait(0.002)
+        return Avatar(into.name, into, "painter")
+
+
+def test_one_that_stops_amid_an_epoch_is_told_so_and_how_many_were_planned(tmp_path: Path) -> None:
+    engine, source, into = Painter(), tmp_path / "film.mp4", tmp_path / "made"
+    source.touch()
+    into.mkdir()
+    params = {"source": str(source), "epochs": 2, "options": {"max_minutes": 0.001}}
+    course = Course(tmp_path / "work", 0.06)
+    for event in events_of(lambda prompter: {"made": _taught(engine, params, into, course, prompter).name}):
+        last = event
+    assert isinstance(last, Done)
+    assert engine.asked == [(2, 0), (2, 1)]
+    assert course.epochs == 1
+    again = Course(tmp_path / "work", 0.06)
+    list(events_of(lambda prompter: {"made": _taught(engine, params, into, again, prompter).name}))
+    assert engine.asked[-1] == (2, 1), "an attempt that died after its time was over ends there too"
 
 
 def test_an_engine_that_tells_all_the_time_is_not_repeated_all_the_time(tmp_path: Path) -> None:
@@ -112,5 +183,7 @@ def test_parameters_of_a_command_and_of_an_engine() -> None:
     assert default_trainer("photo", []) == "photo"
     assert quality_of({"engine": "person", "person": {"cuts": 0}}) == {"cuts": 0}
     assert quality_of({"engine": "photo"}) is None
+    assert options_of("synctalk") == [name for name in OPTIONS if name != "quality"]
+    assert options_of("person") == [name for name in OPTIONS if name not in ("size", "ear")]
     with pytest.raises(InvalidInput, match="consent"):
         consent_note(False, "", "", required=True)

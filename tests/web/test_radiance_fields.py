@@ -71,7 +71,7 @@ def form(server: Served, path: str, fields: dict[str, str]) -> requests.Response
 def filmed(server: Served, path: str) -> Grey:
     """The pictures of a film, grey: ``(n, height, width)``."""
     answer = requests.get(server.url + path, timeout=30)
-    with av.open(io.BytesIO(answer.content)) as container:
+    with av.open(io.BytesIO(answer.content), "r") as container:
         return np.stack([frame.to_ndarray(format="gray") for frame in container.decode(video=0)]).astype(np.float32)
 
 
