@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from carried import avatar as film_of_a_person
-from vivavoce.engines.nerf.talker import Engine
+from vivavoce.engines.nerf.files import Engine
 from vivavoce.engines.person import store
 from vivavoce.models import ModelStore
 from vivavoce.nouns import Avatar

@@ -36,7 +36,7 @@ def drawn(shift: float) -> tuple[Bytes, F32, F32]:
     for target, colour in ((image, HAIR), (matte, (255, 255, 255))):
         cv2.ellipse(target, middle.astype(int).tolist(), half.astype(int).tolist(), 0, 0, 360, colour, -1)
     cv2.fillConvexPoly(image, cv2.convexHull(points[:, :2].astype(np.int32)), SKIN)
-    return image, matte.astype(np.float32) / 255, points
+    return image, np.asarray(matte / 255, np.float32), points
 
 
 def test_the_wall_is_what_it_is_where_it_is_ever_seen() -> None:

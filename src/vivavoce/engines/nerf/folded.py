@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from vivavoce.engines.nerf.encodings import DensePlane, Stack, frequencies
-from vivavoce.engines.nerf.networks import _MOST, AUDIO, GEOMETRY, HARMONICS, Head, Mlp, Torso, _rimmed
+from vivavoce.engines.nerf.networks import AUDIO, DENSEST, GEOMETRY, HARMONICS, Head, Mlp, Torso, rimmed
 from vivavoce.engines.nerf.picture import Moment
 
 __all__ = ["Backdrop", "Folded", "Now"]
@@ -70,12 +70,12 @@ class Folded:
         if now.eyes is not None and self._gates is not None:
             made.addmm_(torch.sigmoid(bent[:, len(now.moved) :] @ self._gates[1].to(self.dtype)), now.eyes)
         known = _relu(_relu(made) @ self._second)
-        return (known @ self._density)[:, 0].float().clamp_(max=_MOST).exp_(), known
+        return (known @ self._density)[:, 0].float().clamp_(max=DENSEST).exp_(), known
 
     def colours(self, known: torch.Tensor, facing: torch.Tensor, now: Now) -> torch.Tensor:
         """RGB ``(n, 3)`` of places, in directions whose harmonics are ``(n, 16)``."""
         made = _relu(torch.addmm(now.look, facing, self._facing).addmm_(known, self._colour))
-        return _rimmed((made @ self._last).float())
+        return rimmed((made @ self._last).float())
 
 
 class Backdrop:
@@ -103,7 +103,7 @@ class Backdrop:
         shift = _relu(made @ self._shifts[0]) @ self._shifts[1]
         read = self._plane((self._x.index_select(0, which) + shift).clamp_(-1, 1))
         made = _relu((self._second.index_select(0, which) + second).addmm_(read, self._read))
-        made = _rimmed(_relu(made @ self._nets[0]) @ self._nets[1])
+        made = rimmed(_relu(made @ self._nets[0]) @ self._nets[1])
         return made[:, 1:] * made[:, :1] + background * (1 - made[:, :1])
 
 

@@ -38,7 +38,7 @@ AUDIO, GEOMETRY, HARMONICS = 32, 64, 16
 WINDOW = 8
 """Frames of audio that are listened to for one picture: four before it, itself, and three after it."""
 _SLOPE = 0.02
-_MOST = 15.0
+DENSEST = 15.0
 """Logarithm of a density beyond which nothing can be seen to be denser, and its exponential would overflow."""
 _OWN = 3.0
 """By how much a picture's own frame is listened to more than the others, before anything is learnt."""
@@ -252,7 +252,7 @@ class Head(nn.Module):
         seen = [harmonics(directions), geometry]
         if self.shape.code:
             seen.append((self.individual_codes[:1] if code is None else code).expand(len(x), -1))
-        colour = _rimmed(self.color_net(torch.cat(seen, -1)))
+        colour = rimmed(self.color_net(torch.cat(seen, -1)))
         doubt = functional.softplus(self.unc_net(told.detach())[:, 0])
         return Field(density, colour, heard, moved, doubt)
 
@@ -267,7 +267,7 @@ class Head(nn.Module):
             given.append(gate * (gate.new_zeros(1, self.shape.eyes) if eyes is None else eyes))
             moved = gate.norm(dim=-1)
         made = self.sigma_net(torch.cat(given, -1))
-        return made[:, 0].clamp(max=_MOST).exp(), made[:, 1:], gains.norm(dim=-1), moved
+        return made[:, 0].clamp(max=DENSEST).exp(), made[:, 1:], gains.norm(dim=-1), moved
 
 
 class Torso(nn.Module):
@@ -302,11 +302,11 @@ class Torso(nn.Module):
         given = torch.cat([frequencies(x, self.octaves), same.expand(len(x), -1)], -1)
         shift = self.torso_deform_net(given)
         read = self.torso_encoder((x + shift).clamp(-1, 1))
-        made = _rimmed(self.torso_net(torch.cat([read, given], -1)))
+        made = rimmed(self.torso_net(torch.cat([read, given], -1)))
         return made[:, :1], made[:, 1:], shift
 
 
-def _rimmed(x: torch.Tensor) -> torch.Tensor:
+def rimmed(x: torch.Tensor) -> torch.Tensor:
     return torch.sigmoid(x) * (1 + 2 * _RIM) - _RIM
 
 

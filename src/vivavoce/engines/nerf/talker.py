@@ -10,25 +10,19 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from math import isfinite
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 
 from vivavoce.engines.nerf.encodings import Grid, HashedPlane
+from vivavoce.engines.nerf.files import LARGEST, LONGEST, VERSION, Engine
 from vivavoce.engines.nerf.networks import EARS, Head, Shape, Torso, take
 from vivavoce.engines.nerf.occupancy import Occupancy
 from vivavoce.engines.nerf.rays import Camera
 from vivavoce.errors import InvalidInput, NotFound
 
-__all__ = ["BEHIND", "FILM", "LARGEST", "LONGEST", "SOUND", "VERSION", "Engine", "Talker", "about", "load", "save"]
+__all__ = ["Talker", "about", "load", "save"]
 
-Engine = Literal["ernerf", "synctalk"]
-
-VERSION = 1
-LARGEST, LONGEST = 1024, 15_000
-"""Pixels along a side of the camera's picture; frames."""
-FILM, BEHIND, SOUND = "film.mp4", "behind.mp4", "heard.wav"
-"""Of an imported avatar, each where there is one: reels of the film and of what is behind its head, and its sound."""
 _BROKEN = (OSError, KeyError, IndexError, TypeError, ValueError, ArithmeticError, RuntimeError, InvalidInput)
 """What reading a damaged one raises, besides safetensors' own."""
 _FACTS, _TENSORS = "nerf.json", "nerf.safetensors"

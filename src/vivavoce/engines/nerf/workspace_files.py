@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vivavoce.engines.nerf.talker import LARGEST, LONGEST
+from vivavoce.engines.nerf.files import LARGEST, LONGEST
 from vivavoce.errors import InvalidInput, VivavoceError
 from vivavoce.media.picture import Picture, open_picture
 

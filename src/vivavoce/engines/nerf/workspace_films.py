@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vivavoce.engines.nerf.talker import BEHIND, FILM
+from vivavoce.engines.nerf.files import BEHIND, FILM
 from vivavoce.engines.nerf.workspace_files import Places, Shot, Transforms, picture
 from vivavoce.errors import InvalidInput
 from vivavoce.media.reel import ReelWriter

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
+from vivavoce.engines.nerf.files import Engine
 from vivavoce.engines.nerf.networks import AUDIO, EARS, Ear, Head, Shape, Torso, take
 from vivavoce.engines.nerf.occupancy import Occupancy
 from vivavoce.engines.nerf.picture import Moment
 from vivavoce.engines.nerf.rays import BOX
-from vivavoce.engines.nerf.talker import Engine
 from vivavoce.engines.nerf.workspace_files import Places
 from vivavoce.engines.neural.checkpoint import tensors
 from vivavoce.errors import InvalidInput
