@@ -14,8 +14,13 @@ import pytest
 from commands import refused
 from commands import run as typed
 
+from carried import picture
 from films import footage
-from lessons import weight
+from lessons import hide_torch, weight
+from people import SENTENCE, recording
+from shots import write_film
+from vivavoce.engines.espeak import EspeakVoice
+from vivavoce.media import audio, video
 
 
 @pytest.fixture
@@ -28,7 +33,8 @@ class Run:
         self.data = folder / "data"
         self._folder = folder
         self._environment = {k: v for k, v in os.environ.items() if not k.startswith("VIVAVOCE_")}
-        self._environment |= {"VIVAVOCE_DATA_DIR": str(self.data), "COLUMNS": "300", "PYTHONPATH": str(toy)}
+        path = os.pathsep.join([str(toy), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        self._environment |= {"VIVAVOCE_DATA_DIR": str(self.data), "COLUMNS": "300", "PYTHONPATH": path}
 
     def begin(self, film: bytes, *options: str) -> "subprocess.Popen[str]":
         source = self._folder / "me.mp4"
@@ -102,6 +108,37 @@ def test_what_cannot_be_trained(run: Run, options: tuple[str, ...], word: str) -
     _, err = process.communicate(timeout=60)
     assert process.returncode == 2
     assert word in err
+
+
+def test_without_torch_a_radiance_field_is_refused(toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hide_torch(monkeypatch, tmp_path)
+    run = Run(toy, tmp_path)
+    process = run.begin(footage(), "--engine", "synctalk")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert "vivavoce[neural]" in err
+
+
+@pytest.mark.neural
+@pytest.mark.slow
+@pytest.mark.usefixtures("own_folders", "locator")
+def test_a_radiance_field_is_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, voice: EspeakVoice) -> None:
+    pytest.importorskip("torch", reason="the dependency group neural is not installed")
+    monkeypatch.setenv("VIVAVOCE_NERF__DEVICE", "cpu")
+    monkeypatch.setenv("VIVAVOCE_NERF__THREADS", "1")
+    film = tmp_path / "me.mp4"
+    said = audio.decode(recording(voice, " ".join([SENTENCE] * 3)), max_seconds=60, rate=16_000)
+    write_film(film, [picture(min(i % 260, 260 - i % 260)) for i in range(210)], 25, sound=said.samples[: 210 * 640])
+    small = ("--param", "size=64", "--param", "batch=64", "--param", "lr=0.002")
+    made = typed("train", film, "--name", "me", "--engine", "ernerf", "--epochs", "6", *small, "--json")
+    assert made.exit_code == 0, made.output
+    assert "ER-NeRF takes about 1 minute on this processor" in made.stderr
+    told = json.loads(made.stdout)
+    assert (told["engine"], told["quality"]["steps"], told["quality"]["ear"]) == ("ernerf", 20, "lips")
+    assert (told["trained"]["epochs"], told["trained"]["learnt"]) == (6, True)
+    spoken = typed("speak", "Hello.", "--avatar", "me", "--size", "128x128", "-o", tmp_path / "said.mp4")
+    assert spoken.exit_code == 0, spoken.output
+    assert video.probe(tmp_path / "said.mp4").width == 128
 
 
 @pytest.mark.usefixtures("own_folders")

@@ -90,12 +90,16 @@ def settings() -> "Settings":
 
 
 @contextmanager
-def bar(title: str) -> Iterator[Callable[[float, str], None]]:
-    """A progress bar on the standard error: call it with the fraction done, 0–1, and what is being done."""
+def bar(title: str, *, timed: bool = True) -> Iterator[Callable[[float, str], None]]:
+    """A progress bar on the standard error: call it with the fraction done, 0–1, and what is being done.
+
+    ``timed``: whether it reckons how long it still takes; else the caller says it.
+    """
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=_err, transient=True) as progress:
+    columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn()
+    left = (TimeRemainingColumn(),) if timed else ()
+    with Progress(*columns, *left, console=_err, transient=True) as progress:
         task = progress.add_task(title, total=1.0)
 
         def advance(fraction: float, doing: str) -> None:

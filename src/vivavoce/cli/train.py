@@ -113,7 +113,7 @@ def _watched(training: "Training", params: dict[str, Any]) -> dict[str, Any]:
 
     result: dict[str, Any] = {}
     try:
-        with bar("Learning the person") as show:
+        with bar("Learning the person", timed=False) as show:
             events = events_of(lambda prompter: training.works["train"](params, prompter))
             with closing(cast("Generator[Event]", events)):
                 for event in events:
@@ -143,8 +143,12 @@ def _tell(made: dict[str, Any], *, as_json: bool) -> None:
         typer.secho(f"The engine {made['engine']} learns nobody: the avatar is prepared from the film.", err=True)
     if made["trained"]["ended"]:
         typer.secho("The time was over first; what was good by then is kept.", err=True)
-    if refinement := (made["quality"] or {}).get("refinement"):
+    quality = made["quality"] or {}
+    if refinement := quality.get("refinement"):
         _tell_refinement(refinement)
+    if "psnr" in quality:
+        usual = quality["mean_picture_psnr"]
+        typer.echo(f"Its pictures are {quality['psnr']:.1f} dB from the film's; the film's mean is {usual:.1f} dB.")
     out.print(f'The avatar {made["name"]} is ready: vivavoce speak "…" --avatar {made["name"]}', highlight=False)
 
 
