@@ -57,6 +57,8 @@ _LIPS, _TORSO = 0.15, 0.15
 """Of the steps; a face that is laid over its film has no torso."""
 _KEEP, _SHOW = (5.0, 60.0), (5.0, 30.0)
 """Seconds from one checkpoint or preview to the next: a 20th of the time so far, within these."""
+_NEWER = 0.1
+"""What a step's loss is of the loss that is told: each is of other rays, and they go up and down."""
 _PREVIEW = 192
 """Pixels along a side of it."""
 _TRAINED_BY = ("lips", "mel", "ave")
@@ -189,6 +191,7 @@ def _taught(
     school = _taken_up(kept, plan, device)
     lessons = prepared.lessons()
     began = saved = shown = monotonic()
+    usual = "", 0.0
     each = plan.steps / epochs
     if enough and school.step:
         return school
@@ -197,8 +200,9 @@ def _taught(
         return now - since > min(between[1], max(between[0], (now - began) / 20))
 
     def told(now: Progress) -> None:
-        nonlocal saved, shown
+        nonlocal saved, shown, usual
         preview = b""
+        usual = now.stage, now.loss if now.stage != usual[0] else usual[1] + _NEWER * (now.loss - usual[1])
         clock = monotonic()
         if due(saved, clock, _KEEP):
             school.save(kept)
@@ -207,7 +211,7 @@ def _taught(
             preview = _preview(school, prepared)
             shown = monotonic()
         share = _APART + (1 - _APART) * now.step / now.of
-        tell(Lesson(0.999 * share, now.stage, max(1, ceil(now.step / each)), epochs, now.loss, preview))
+        tell(Lesson(0.999 * share, now.stage, max(1, ceil(now.step / each)), epochs, usual[1], preview))
 
     try:
         school.learn(lessons, told, ceil(enough * each) if enough else None, compare)
