@@ -130,4 +130,7 @@ def test_patches_of_a_training_are_compared_alike_and_gradients_pass(files: tupl
     way = small.grad / small.grad.norm()
     with torch.no_grad():
         after = net.apart(small - 1e-2 * way, other[:, :, :32, :32])
+    blank = torch.full((1, 3, 32, 32), 0.5, requires_grad=True)  # where every channel may be 0
+    net.apart(blank, other[:, :, :32, :32]).backward()
+    assert bool(blank.grad.isfinite().all())
     assert float(apart.detach() - after) == pytest.approx(1e-2 * float(small.grad.norm()), rel=0.2)

@@ -91,8 +91,8 @@ class Lpips:
 
 
 def _unit(features: Any) -> Any:
-    """Every place's channels, as a vector of length 1."""
-    return features / (features.square().sum(dim=1, keepdim=True).sqrt() + _TINY)
+    """Every place's channels, as a vector of length 1; of a place that shows nothing, 0, and so is its gradient."""
+    return features / (features.square().sum(dim=1, keepdim=True) + _TINY**2).sqrt()
 
 
 def _taken(found: dict[str, Any], name: str, shape: tuple[int, ...], path: Path) -> Any:
