@@ -35,6 +35,8 @@ _TELL_SECONDS = 0.05
 """Between two lessons that are told: an engine may have thousands a second."""
 _PACE_SECONDS = 60.0
 """The pace is that of the last minute."""
+_WATCHED_SECONDS = 5.0
+"""A film that was watched for longer tells nothing of the pace at which it is learnt."""
 
 
 class _Enough(Cancelled):
@@ -187,10 +189,11 @@ class Course:
 
         The film is watched at another pace than it is learnt from: until there are epochs, it is what was said.
         """
-        if not lesson.epochs and self._expected is not None:
-            return round(max(0.0, self._expected - self.seconds), 1)
+        said = None if self._expected is None else round(max(0.0, self._expected - self.seconds), 1)
+        if not lesson.epochs and said is not None:
+            return said
         seen = self._seen
-        if lesson.epochs and not self._learning:
+        if lesson.epochs and not self._learning and seen and now - seen[0][0] > _WATCHED_SECONDS:
             seen.clear()
         self._learning = lesson.epochs > 0
         seen.append((now, lesson.fraction))
@@ -198,7 +201,7 @@ class Course:
             seen.popleft()
         past, done = now - seen[0][0], lesson.fraction - seen[0][1]
         if past < 1.0 or done <= 0:
-            return None
+            return said
         left = (1.0 - lesson.fraction) * past / done
         if self._limit is not None and lesson.epochs:
             left = min(left, max(0.0, self._limit - self.seconds))
