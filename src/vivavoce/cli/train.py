@@ -15,6 +15,7 @@ from vivavoce.errors import InvalidInput
 
 if TYPE_CHECKING:
     from vivavoce.registry import Registry
+    from vivavoce.studio.config import StudioConfig
     from vivavoce.studio.training import Training
     from vivavoce.work.events import Event
 
@@ -64,17 +65,16 @@ def train(
         wanted = engine or default_trainer(config.face_engine, training.offer())
         about = source.stat()
         same = source.resolve(), about.st_size, about.st_mtime_ns, name, wanted, epochs, sorted(options.items())
-        expected = _expected(registry, wanted, source, epochs, options)
+        asked = {"face_engine": wanted, "epochs": epochs, "options": options}
+        expected = _expected(registry, config, source, asked)
         if expected is not None:
             typer.secho(f"{advice(wanted, expected)}.", fg="yellow", err=True)
         with rooms.by_hand(*same) as folder:
             params = {
+                **asked,
                 "source": str(source),
                 "folder": str(folder),
                 "name": name,
-                "face_engine": wanted,
-                "epochs": epochs,
-                "options": options,
                 "consent": note,
                 "job": _job(folder),
                 "expected": expected,
@@ -84,17 +84,18 @@ def train(
     _tell(made, as_json=as_json)
 
 
-def _expected(
-    registry: "Registry", engine: str, source: Path, epochs: int, options: "Mapping[str, float | str]"
-) -> float | None:
+def _expected(registry: "Registry", config: "StudioConfig", source: Path, params: "Mapping[str, Any]") -> float | None:
     """Seconds that a radiance field takes on this processor; None for what else there is, and on a graphics card."""
     from vivavoce.media import video
     from vivavoce.studio.forecast import FIELDS, field_seconds, step_seconds
 
+    engine = params["face_engine"]
     if engine not in FIELDS or registry.get("face", engine).traits.device != "cpu":
         return None
     film = video.probe(source)
-    return round(field_seconds(film.seconds, film.fps, epochs, options, step_seconds(os.cpu_count() or 1)))
+    threads = int(config.face_options.get(f"face.{engine}", {}).get("threads", 0))
+    step = step_seconds(threads or os.cpu_count() or 1)
+    return round(field_seconds(film.seconds, film.fps, params["epochs"], params["options"], step))
 
 
 def _job(folder: Path) -> str:
