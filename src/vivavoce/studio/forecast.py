@@ -13,8 +13,8 @@ PICTURES_A_STEP = 4
 """On a processor, where ``batch`` says nothing else; see ``engines.nerf.learning``."""
 _STEP = 0.5
 """Seconds of a step of 4096 rays with one thread of an EPYC; the size of the pictures changes it little."""
-_SPREAD = 0.7
-"""What more threads give: seconds fall with this power of their number."""
+_SPREAD = 0.3
+"""What more threads give, on a machine that has other work too: seconds fall with this power of their number."""
 _MOST_THREADS = 16
 """More are no faster at so little a step."""
 _FILMED, _FASTEST = 60.0, 30.0
