@@ -15,11 +15,11 @@ def avatar(into: Path, engine: Engine, steps: int = 12) -> Avatar:
     """The avatar in the folder ``into``; needs torch."""
     import torch
 
-    from vivavoce.engines.nerf.encodings import Grid
-    from vivavoce.engines.nerf.learning import Wish, finish
-    from vivavoce.engines.nerf.networks import Shape
-    from vivavoce.engines.nerf.prepare import prepare
-    from vivavoce.engines.nerf.school import Plan, School
+    from vivavoce.engines.nerf.field.encodings import Grid
+    from vivavoce.engines.nerf.field.networks import Shape
+    from vivavoce.engines.nerf.training.learning import Wish, finish
+    from vivavoce.engines.nerf.training.prepare import prepare
+    from vivavoce.engines.nerf.training.school import Plan, School
 
     film_of_a_person(into)
     library = store.load(into)

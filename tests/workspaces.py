@@ -48,7 +48,7 @@ class Layout:
     @property
     def shape(self) -> Any:
         """Of the head."""
-        from vivavoce.engines.nerf.networks import Shape
+        from vivavoce.engines.nerf.field.networks import Shape
 
         synctalk = self.engine == "synctalk"
         eyes = self.eyes if self.eyes is not None else 7 if synctalk else 1
@@ -70,7 +70,7 @@ def state(layout: Layout) -> tuple[Any, Any, Any]:
     """A head, a torso or None, and its cells, as such a training leaves them."""
     import torch
 
-    from vivavoce.engines.nerf.networks import Head, Torso
+    from vivavoce.engines.nerf.field.networks import Head, Torso
 
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(layout.seed)
@@ -92,7 +92,7 @@ def state(layout: Layout) -> tuple[Any, Any, Any]:
 def _cells() -> Any:
     import torch
 
-    from vivavoce.engines.nerf.occupancy import Occupancy
+    from vivavoce.engines.nerf.field.occupancy import Occupancy
 
     cells = Occupancy()
     cells.density[40:88, 40:88, 40:88] = 20 + 50 * torch.rand(48, 48, 48, generator=torch.Generator().manual_seed(0))

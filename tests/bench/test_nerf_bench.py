@@ -24,8 +24,8 @@ def test_everything_is_measured(engine: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_heads_light_is_gone_as_soon_as_it_is_said() -> None:
-    from vivavoce.engines.nerf.ball import Ball
-    from vivavoce.engines.nerf.picture import look
+    from vivavoce.engines.nerf.field.picture import look
+    from vivavoce.engines.nerf.training.ball import Ball
 
     scene = Ball("ernerf", "cpu")
     seen = look(scene.head, scene.cells, scene.camera(48).rays(scene.pose), scene.moment).pixels

@@ -14,7 +14,7 @@ from vivavoce.engines.neural.device import Place, has_torch, place
 from vivavoce.errors import EngineUnavailable
 
 if TYPE_CHECKING:
-    from vivavoce.engines.nerf.ball import Ball
+    from vivavoce.engines.nerf.training.ball import Ball
 
 __all__ = ["measure"]
 
@@ -35,7 +35,7 @@ def measure(engine: str, *, quick: bool = False, show: Show = lambda *_: None) -
         raise EngineUnavailable("torch is not installed, which this measures; add `pip install 'vivavoce[neural]'`.")
     times = 2 if quick else 5
     here = place()
-    from vivavoce.engines.nerf.ball import Ball
+    from vivavoce.engines.nerf.training.ball import Ball
 
     ball = Ball(engine, str(here.device))
     rows = []

@@ -15,7 +15,7 @@ from vivavoce.cli.console import bar, out, settings
 from vivavoce.errors import EngineUnavailable, InvalidInput
 
 if TYPE_CHECKING:
-    from vivavoce.engines.nerf.workspace import Finding
+    from vivavoce.engines.nerf.workspace.convert import Finding
     from vivavoce.models import Fetching, ModelStore
     from vivavoce.nouns import Avatar
 
@@ -105,7 +105,7 @@ def take_over(
 
     if not has_torch():
         raise EngineUnavailable(f"torch is not installed, which reads these models; add it with `{EXTRA}`.")
-    from vivavoce.engines.nerf.workspace import convert
+    from vivavoce.engines.nerf.workspace.convert import convert
 
     held: list[Finding] = []
 

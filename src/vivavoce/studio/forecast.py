@@ -10,7 +10,7 @@ __all__ = ["FIELDS", "PICTURES_A_STEP", "advice", "field_seconds", "in_words", "
 FIELDS: Mapping[str, str] = {"ernerf": "ER-NeRF", "synctalk": "SyncTalk"}
 """Face engines that learn a radiance field, in steps of so many rays, and how their names are written."""
 PICTURES_A_STEP = 4
-"""On a processor, where ``batch`` says nothing else; see ``engines.nerf.learning``."""
+"""On a processor, where ``batch`` says nothing else; see ``engines.nerf.training.learning``."""
 _STEP = 0.5
 """Seconds of a step of 4096 rays with one thread of an EPYC; the size of the pictures changes it little."""
 _SPREAD = 0.3

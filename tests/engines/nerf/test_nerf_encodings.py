@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.neural
 
-from vivavoce.engines.nerf.encodings import (  # noqa: E402  torch first, or the file is skipped
+from vivavoce.engines.nerf.field.encodings import (  # noqa: E402  torch first, or the file is skipped
     DensePlane,
     Grid,
     HashedPlane,

@@ -6,7 +6,7 @@ import numpy.typing as npt
 import pytest
 
 from heads import face
-from vivavoce.engines.nerf.layers import behind, below_jaw, face_mask, plate_of
+from vivavoce.engines.nerf.training.layers import behind, below_jaw, face_mask, plate_of
 
 F32 = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]

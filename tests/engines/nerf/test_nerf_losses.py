@@ -8,16 +8,16 @@ import pytest
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.neural
 
-from vivavoce.engines.nerf.cover import Cover  # noqa: E402  torch first, or the file is skipped
-from vivavoce.engines.nerf.encodings import Grid, HashedPlane  # noqa: E402
-from vivavoce.engines.nerf.frustum import forget_unseen  # noqa: E402
-from vivavoce.engines.nerf.gathered import GatheredPlane  # noqa: E402
-from vivavoce.engines.nerf.losses import doubted, edges, entropy, moved, steady, summed  # noqa: E402
-from vivavoce.engines.nerf.networks import Field, Head, Shape, Torso  # noqa: E402
-from vivavoce.engines.nerf.occupancy import Occupancy  # noqa: E402
-from vivavoce.engines.nerf.picture import Moment, look  # noqa: E402
-from vivavoce.engines.nerf.rays import BOX, Camera, from_nerf, pixels  # noqa: E402
-from vivavoce.engines.nerf.sight import sight  # noqa: E402
+from vivavoce.engines.nerf.field.encodings import Grid, HashedPlane  # noqa: E402
+from vivavoce.engines.nerf.field.gathered import GatheredPlane  # noqa: E402
+from vivavoce.engines.nerf.field.networks import Field, Head, Shape, Torso  # noqa: E402
+from vivavoce.engines.nerf.field.occupancy import Occupancy  # noqa: E402
+from vivavoce.engines.nerf.field.picture import Moment, look  # noqa: E402
+from vivavoce.engines.nerf.field.rays import BOX, Camera, from_nerf, pixels  # noqa: E402
+from vivavoce.engines.nerf.training.cover import Cover  # noqa: E402  torch first, or the file is skipped
+from vivavoce.engines.nerf.training.frustum import forget_unseen  # noqa: E402
+from vivavoce.engines.nerf.training.losses import doubted, edges, entropy, moved, steady, summed  # noqa: E402
+from vivavoce.engines.nerf.training.sight import sight  # noqa: E402
 
 
 def chance(seed: int = 0) -> Any:
@@ -122,7 +122,7 @@ def now(count: int) -> Moment:
 
 
 def test_leaving_out_what_is_hidden_changes_no_pixel_and_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vivavoce.engines.nerf.sight._AT_ONCE", 50)
+    monkeypatch.setattr("vivavoce.engines.nerf.training.sight._AT_ONCE", 50)
     net, cells, moment = head(), scattered(0.6), now(80)
     origins, directions, shift = rays(80)
     wanted = look(net, cells, (origins, directions), moment, shift)

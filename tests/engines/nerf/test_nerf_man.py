@@ -10,11 +10,11 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 pytestmark = [pytest.mark.neural, pytest.mark.slow]
 
-from vivavoce.engines.nerf.learning import Wish, grid_for  # noqa: E402  torch first, or the file is skipped
-from vivavoce.engines.nerf.networks import Shape, window  # noqa: E402
-from vivavoce.engines.nerf.picture import Moment, picture  # noqa: E402
-from vivavoce.engines.nerf.prepare import Prepared, prepare  # noqa: E402
-from vivavoce.engines.nerf.school import Plan, Progress, School  # noqa: E402
+from vivavoce.engines.nerf.field.networks import Shape, window  # noqa: E402
+from vivavoce.engines.nerf.field.picture import Moment, picture  # noqa: E402
+from vivavoce.engines.nerf.training.learning import Wish, grid_for  # noqa: E402  torch first, or the file is skipped
+from vivavoce.engines.nerf.training.prepare import Prepared, prepare  # noqa: E402
+from vivavoce.engines.nerf.training.school import Plan, Progress, School  # noqa: E402
 from vivavoce.engines.person import store  # noqa: E402
 from vivavoce.engines.person.prepare import prepare as watch  # noqa: E402
 from vivavoce.models import ModelStore  # noqa: E402

@@ -8,8 +8,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.neural
 
-from vivavoce.engines.nerf.encodings import DensePlane, Grid  # noqa: E402  torch first, or the file is skipped
-from vivavoce.engines.nerf.networks import (  # noqa: E402
+from vivavoce.engines.nerf.field.encodings import DensePlane, Grid  # noqa: E402  torch first, or the file is skipped
+from vivavoce.engines.nerf.field.networks import (  # noqa: E402
     EARS,
     AudioAttention,
     AudioNet,

@@ -6,7 +6,7 @@ import numpy.typing as npt
 import pytest
 
 from heads import face
-from vivavoce.engines.nerf.poses import EYE, camera_poses
+from vivavoce.engines.nerf.training.poses import EYE, camera_poses
 from vivavoce.errors import FaceRejected
 from vivavoce.face.track import RIGID
 

@@ -9,9 +9,9 @@ import pytest
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.neural
 
-from vivavoce.engines.nerf.composite import composite, over  # noqa: E402  torch first, or the file is skipped
-from vivavoce.engines.nerf.occupancy import Occupancy, morton, pack, unpack  # noqa: E402
-from vivavoce.engines.nerf.rays import (  # noqa: E402
+from vivavoce.engines.nerf.field.composite import composite, over  # noqa: E402  torch first, or the file is skipped
+from vivavoce.engines.nerf.field.occupancy import Occupancy, morton, pack, unpack  # noqa: E402
+from vivavoce.engines.nerf.field.rays import (  # noqa: E402
     BOX,
     MOST,
     STEP,
@@ -209,7 +209,7 @@ def test_marching_in_parts_is_marching_at_once(monkeypatch: pytest.MonkeyPatch) 
     cells = scattered()
     origins, d = some(50)
     whole = march(origins, d, cells, BOUNDS)
-    monkeypatch.setattr("vivavoce.engines.nerf.rays._AT_ONCE", 700)
+    monkeypatch.setattr("vivavoce.engines.nerf.field.rays._AT_ONCE", 700)
     for a, b in zip(march(origins, d, cells, BOUNDS), whole, strict=True):
         assert torch.equal(a, b)
     assert len(march(origins[:0], d[:0], cells, BOUNDS).ray) == 0

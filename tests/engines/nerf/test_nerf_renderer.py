@@ -11,13 +11,13 @@ import sphere_head
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.neural
 
-from vivavoce.engines.nerf.encodings import DensePlane, Grid, Stack, harmonics  # noqa: E402  torch first, or the file is skipped
-from vivavoce.engines.nerf.folded import Folded  # noqa: E402
-from vivavoce.engines.nerf.networks import Head, Shape, Torso  # noqa: E402
-from vivavoce.engines.nerf.occupancy import Occupancy  # noqa: E402
-from vivavoce.engines.nerf.picture import Moment, look, picture  # noqa: E402
-from vivavoce.engines.nerf.rays import Camera, from_nerf  # noqa: E402
-from vivavoce.engines.nerf.renderer import Renderer, _Crew  # noqa: E402
+from vivavoce.engines.nerf.field.encodings import DensePlane, Grid, Stack, harmonics  # noqa: E402  torch first, or the file is skipped
+from vivavoce.engines.nerf.field.folded import Folded  # noqa: E402
+from vivavoce.engines.nerf.field.networks import Head, Shape, Torso  # noqa: E402
+from vivavoce.engines.nerf.field.occupancy import Occupancy  # noqa: E402
+from vivavoce.engines.nerf.field.picture import Moment, look, picture  # noqa: E402
+from vivavoce.engines.nerf.field.rays import Camera, from_nerf  # noqa: E402
+from vivavoce.engines.nerf.field.renderer import Renderer, _Crew  # noqa: E402
 
 GRID = Grid(levels=6, features=2, base=16, finest=128, log2_rows=10)
 SHAPES = {
@@ -80,7 +80,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_picture_is_the_plain_one(name: str, precision: Any, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vivavoce.engines.nerf.renderer._AT_ONCE", 1000)  # so that there is something to share
+    monkeypatch.setattr("vivavoce.engines.nerf.field.renderer._AT_ONCE", 1000)  # so that there is something to share
     shape, cells = SHAPES[name], ball()
     net, now = head(shape), moment(shape)
     made = Renderer(net, cells, CAMERA, device="cpu", precision=precision)

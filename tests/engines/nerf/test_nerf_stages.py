@@ -8,9 +8,9 @@ import numpy.typing as npt
 import pytest
 
 from carried import avatar, person
-from vivavoce.engines.nerf.layers import Square, cut, square_around
 from vivavoce.engines.nerf.recordings import Recording
 from vivavoce.engines.nerf.stages import filmed, lone
+from vivavoce.engines.nerf.training.layers import Square, cut, square_around
 from vivavoce.engines.photo.shoot import picture_of
 from vivavoce.face.screen import Screen
 from vivavoce.media import audio as sounds

@@ -15,11 +15,11 @@ pytestmark = pytest.mark.neural
 
 from safetensors.torch import load_file, save_file  # noqa: E402  torch first, or the file is skipped
 
-from vivavoce.engines.nerf.encodings import DensePlane, Grid  # noqa: E402
-from vivavoce.engines.nerf.networks import EARS, Head, Shape, Torso, window  # noqa: E402
-from vivavoce.engines.nerf.occupancy import Occupancy  # noqa: E402
-from vivavoce.engines.nerf.picture import Moment, picture  # noqa: E402
-from vivavoce.engines.nerf.rays import Camera  # noqa: E402
+from vivavoce.engines.nerf.field.encodings import DensePlane, Grid  # noqa: E402
+from vivavoce.engines.nerf.field.networks import EARS, Head, Shape, Torso, window  # noqa: E402
+from vivavoce.engines.nerf.field.occupancy import Occupancy  # noqa: E402
+from vivavoce.engines.nerf.field.picture import Moment, picture  # noqa: E402
+from vivavoce.engines.nerf.field.rays import Camera  # noqa: E402
 from vivavoce.engines.nerf.talker import Talker, about, load, save  # noqa: E402
 from vivavoce.errors import InvalidInput, NotFound  # noqa: E402
 

@@ -16,14 +16,14 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 pytestmark = pytest.mark.neural
 
-from vivavoce.engines.nerf.encodings import Grid  # noqa: E402  torch first, or the file is skipped
-from vivavoce.engines.nerf.lessons import Lessons  # noqa: E402
-from vivavoce.engines.nerf.losses import edges  # noqa: E402
-from vivavoce.engines.nerf.networks import Shape, Torso, window  # noqa: E402
-from vivavoce.engines.nerf.picture import Moment, picture  # noqa: E402
-from vivavoce.engines.nerf.pupil import Pupil  # noqa: E402
-from vivavoce.engines.nerf.rays import Camera, from_nerf, pixels  # noqa: E402
-from vivavoce.engines.nerf.school import Plan, Progress, School  # noqa: E402
+from vivavoce.engines.nerf.field.encodings import Grid  # noqa: E402  torch first, or the file is skipped
+from vivavoce.engines.nerf.field.networks import Shape, Torso, window  # noqa: E402
+from vivavoce.engines.nerf.field.picture import Moment, picture  # noqa: E402
+from vivavoce.engines.nerf.field.rays import Camera, from_nerf, pixels  # noqa: E402
+from vivavoce.engines.nerf.training.lessons import Lessons  # noqa: E402
+from vivavoce.engines.nerf.training.losses import edges  # noqa: E402
+from vivavoce.engines.nerf.training.pupil import Pupil  # noqa: E402
+from vivavoce.engines.nerf.training.school import Plan, Progress, School  # noqa: E402
 from vivavoce.errors import EngineUnavailable, InvalidInput  # noqa: E402
 
 TINY = Plan(Shape(codes=6, grid=Grid(levels=2, base=8, finest=16)), head=8, rays=96, together=2, cells=16, seed=3)
@@ -303,7 +303,7 @@ def test_a_picture_has_the_torso_under_the_head_and_the_background_under_both(
     behind = colour * opacity + small.background.reshape(-1, 3) * (1 - opacity)
     wanted = bare + (white - bare) * behind.reshape(16, 16, 3)
     assert (made - wanted).abs().max() <= 1e-4
-    monkeypatch.setattr("vivavoce.engines.nerf.picture._AT_ONCE", 37)
+    monkeypatch.setattr("vivavoce.engines.nerf.field.picture._AT_ONCE", 37)
     assert torch.allclose(picture(*given, small.background, torso), made, atol=1e-6)
     school.cells.counts.zero_()
     assert torch.equal(picture(*given, small.background), small.background)

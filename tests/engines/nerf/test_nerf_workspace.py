@@ -19,11 +19,11 @@ pytestmark = pytest.mark.neural
 from checkpoints import random_state  # noqa: E402  torch first, or the file is skipped
 from vivavoce.engines.nerf.ears import features_of_sound  # noqa: E402
 from vivavoce.engines.nerf.engine import ErNerfFace, SyncTalkFace  # noqa: E402
-from vivavoce.engines.nerf.networks import window  # noqa: E402
-from vivavoce.engines.nerf.picture import Moment, picture  # noqa: E402
-from vivavoce.engines.nerf.rays import Camera, from_nerf  # noqa: E402
+from vivavoce.engines.nerf.field.networks import window  # noqa: E402
+from vivavoce.engines.nerf.field.picture import Moment, picture  # noqa: E402
+from vivavoce.engines.nerf.field.rays import Camera, from_nerf  # noqa: E402
 from vivavoce.engines.nerf.talker import Talker, load  # noqa: E402
-from vivavoce.engines.nerf.workspace import Imported, convert  # noqa: E402
+from vivavoce.engines.nerf.workspace.convert import Imported, convert  # noqa: E402
 from vivavoce.engines.photo.shoot import picture_of  # noqa: E402
 from vivavoce.errors import Cancelled, EngineUnavailable, InvalidInput  # noqa: E402
 from vivavoce.media import audio  # noqa: E402

@@ -1,4 +1,4 @@
-"""Radiance fields of talking heads: ER-NeRF (Li et al. 2023) and SyncTalk (Peng et al. 2024) in torch, one design for both.
+"""Radiance fields of talking heads: ER-NeRF (Li et al. 2023) and SyncTalk (Peng et al. 2024) in torch, one design.
 
 No extension is compiled: the same lines run on a CPU and on a graphics card. Written from the papers and from facts
 about the published checkpoints.

@@ -18,7 +18,7 @@ from vivavoce.models import ModelStore
 from vivavoce.nouns import Audio, Canvas, Speech
 
 if TYPE_CHECKING:
-    from vivavoce.engines.nerf.networks import Ear
+    from vivavoce.engines.nerf.field.networks import Ear
 
 __all__ = ["check_ear", "expression", "features_of_sound", "filmed_lips", "resting_lips", "spoken_lips"]
 

@@ -85,7 +85,7 @@ class _NerfFace:
         hears: ``lips``, ``mel`` or ``ave``, and ``expressiveness``. With ``enough`` the avatar is made of what
         ``work`` holds, or of so many epochs where it holds nothing.
         """
-        from vivavoce.engines.nerf.learning import learn
+        from vivavoce.engines.nerf.training.learning import learn
 
         return learn(
             self.name,

@@ -18,11 +18,11 @@ import numpy.typing as npt
 import torch
 
 from vivavoce.engines.nerf.ears import features_of_sound, resting_lips, spoken_lips
+from vivavoce.engines.nerf.field.networks import EARS, window
+from vivavoce.engines.nerf.field.picture import Moment
+from vivavoce.engines.nerf.field.renderer import Renderer
 from vivavoce.engines.nerf.files import BEHIND, FILM, SOUND
-from vivavoce.engines.nerf.networks import EARS, window
-from vivavoce.engines.nerf.picture import Moment
 from vivavoce.engines.nerf.recordings import Recording
-from vivavoce.engines.nerf.renderer import Renderer
 from vivavoce.engines.nerf.stages import Stage, filmed, lone
 from vivavoce.engines.nerf.talker import Talker, load
 from vivavoce.engines.neural.device import Precision, place

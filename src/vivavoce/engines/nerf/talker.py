@@ -14,11 +14,11 @@ from typing import Any, get_args
 
 import torch
 
-from vivavoce.engines.nerf.encodings import Grid, HashedPlane
+from vivavoce.engines.nerf.field.encodings import Grid, HashedPlane
+from vivavoce.engines.nerf.field.networks import EARS, Head, Shape, Torso, take
+from vivavoce.engines.nerf.field.occupancy import Occupancy
+from vivavoce.engines.nerf.field.rays import Camera
 from vivavoce.engines.nerf.files import LARGEST, LONGEST, VERSION, Engine
-from vivavoce.engines.nerf.networks import EARS, Head, Shape, Torso, take
-from vivavoce.engines.nerf.occupancy import Occupancy
-from vivavoce.engines.nerf.rays import Camera
 from vivavoce.errors import InvalidInput, NotFound
 
 __all__ = ["Talker", "about", "load", "save"]

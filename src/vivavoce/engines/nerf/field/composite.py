@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import torch
 
-from vivavoce.engines.nerf.rays import MOST, STEP, Samples
+from vivavoce.engines.nerf.field.rays import MOST, STEP, Samples
 
 __all__ = ["GONE", "Pixels", "composite", "over"]
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 
-from vivavoce.engines.nerf.occupancy import Occupancy
+from vivavoce.engines.nerf.field.occupancy import Occupancy
 
 __all__ = ["BOX", "MOST", "STEP", "Camera", "Samples", "from_nerf", "march", "pixels", "span"]
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import torch
 
-from vivavoce.engines.nerf.networks import Field
-from vivavoce.engines.nerf.picture import Seen
+from vivavoce.engines.nerf.field.networks import Field
+from vivavoce.engines.nerf.field.picture import Seen
 
 __all__ = ["Compare", "doubted", "edges", "entropy", "moved", "steady", "summed"]
 

@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vivavoce.engines.nerf import layers
 from vivavoce.engines.nerf.ears import features_of_sound, filmed_lips
-from vivavoce.engines.nerf.layers import Square
-from vivavoce.engines.nerf.lessons import Lessons
-from vivavoce.engines.nerf.networks import Ear
-from vivavoce.engines.nerf.poses import camera_poses
-from vivavoce.engines.nerf.rays import Camera
+from vivavoce.engines.nerf.field.networks import Ear
+from vivavoce.engines.nerf.field.rays import Camera
+from vivavoce.engines.nerf.training import layers
+from vivavoce.engines.nerf.training.layers import Square
+from vivavoce.engines.nerf.training.lessons import Lessons
+from vivavoce.engines.nerf.training.poses import camera_poses
 from vivavoce.engines.person.library import Library
 from vivavoce.engines.photo.shoot import picture_of
 from vivavoce.errors import InvalidInput

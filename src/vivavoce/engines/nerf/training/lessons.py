@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from vivavoce.engines.nerf.networks import window
-from vivavoce.engines.nerf.rays import Camera
+from vivavoce.engines.nerf.field.networks import window
+from vivavoce.engines.nerf.field.rays import Camera
 from vivavoce.errors import InvalidInput
 
 __all__ = ["Drawn", "Lessons"]

@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import nn
 
-from vivavoce.engines.nerf.networks import Head, Torso
+from vivavoce.engines.nerf.field.networks import Head, Torso
 
 __all__ = ["Pupil", "head_rates", "torso_rates"]
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import torch
 
-from vivavoce.engines.nerf.encodings import DensePlane, Stack, frequencies
-from vivavoce.engines.nerf.networks import AUDIO, DENSEST, GEOMETRY, HARMONICS, Head, Mlp, Torso, rimmed
-from vivavoce.engines.nerf.picture import Moment
+from vivavoce.engines.nerf.field.encodings import DensePlane, Stack, frequencies
+from vivavoce.engines.nerf.field.networks import AUDIO, DENSEST, GEOMETRY, HARMONICS, Head, Mlp, Torso, rimmed
+from vivavoce.engines.nerf.field.picture import Moment
 
 __all__ = ["Backdrop", "Folded", "Now"]
 

@@ -19,14 +19,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vivavoce.engines.nerf.encodings import Grid
+from vivavoce.engines.nerf.field.encodings import Grid
+from vivavoce.engines.nerf.field.networks import Ear, Head, Shape, Torso, window
+from vivavoce.engines.nerf.field.picture import Moment, picture
 from vivavoce.engines.nerf.files import BEHIND, Engine
-from vivavoce.engines.nerf.losses import Compare
-from vivavoce.engines.nerf.networks import Ear, Head, Shape, Torso, window
-from vivavoce.engines.nerf.picture import Moment, picture
-from vivavoce.engines.nerf.prepare import Prepared, prepare
-from vivavoce.engines.nerf.school import Plan, Progress, School
 from vivavoce.engines.nerf.talker import Talker, save
+from vivavoce.engines.nerf.training.losses import Compare
+from vivavoce.engines.nerf.training.prepare import Prepared, prepare
+from vivavoce.engines.nerf.training.school import Plan, Progress, School
 from vivavoce.engines.neural.device import place
 from vivavoce.engines.person import store
 from vivavoce.engines.person.curves import gaussian

@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from vivavoce.engines.nerf.lessons import Lessons
-from vivavoce.engines.nerf.networks import EARS, Head, Shape
-from vivavoce.engines.nerf.occupancy import Occupancy
-from vivavoce.engines.nerf.picture import Moment, picture
-from vivavoce.engines.nerf.rays import Camera, from_nerf
-from vivavoce.engines.nerf.renderer import Renderer
-from vivavoce.engines.nerf.school import Plan, School
+from vivavoce.engines.nerf.field.networks import EARS, Head, Shape
+from vivavoce.engines.nerf.field.occupancy import Occupancy
+from vivavoce.engines.nerf.field.picture import Moment, picture
+from vivavoce.engines.nerf.field.rays import Camera, from_nerf
+from vivavoce.engines.nerf.field.renderer import Renderer
+from vivavoce.engines.nerf.training.lessons import Lessons
+from vivavoce.engines.nerf.training.school import Plan, School
 
 __all__ = ["Ball"]
 

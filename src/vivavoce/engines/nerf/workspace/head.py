@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
+from vivavoce.engines.nerf.field.networks import AUDIO, EARS, Ear, Head, Shape, Torso, take
+from vivavoce.engines.nerf.field.occupancy import Occupancy
+from vivavoce.engines.nerf.field.picture import Moment
+from vivavoce.engines.nerf.field.rays import BOX
 from vivavoce.engines.nerf.files import Engine
-from vivavoce.engines.nerf.networks import AUDIO, EARS, Ear, Head, Shape, Torso, take
-from vivavoce.engines.nerf.occupancy import Occupancy
-from vivavoce.engines.nerf.picture import Moment
-from vivavoce.engines.nerf.rays import BOX
-from vivavoce.engines.nerf.workspace_files import Places
+from vivavoce.engines.nerf.workspace.files import Places
 from vivavoce.engines.neural.checkpoint import tensors
 from vivavoce.errors import InvalidInput
 

@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import torch
 
-from vivavoce.engines.nerf.composite import Pixels, composite, over
-from vivavoce.engines.nerf.networks import Field, Head, Torso
-from vivavoce.engines.nerf.occupancy import Occupancy
-from vivavoce.engines.nerf.rays import BOX, Camera, Samples, march, pixels
+from vivavoce.engines.nerf.field.composite import Pixels, composite, over
+from vivavoce.engines.nerf.field.networks import Field, Head, Torso
+from vivavoce.engines.nerf.field.occupancy import Occupancy
+from vivavoce.engines.nerf.field.rays import BOX, Camera, Samples, march, pixels
 
 __all__ = ["Moment", "Seen", "look", "picture"]
 

@@ -7,11 +7,11 @@ from itertools import pairwise
 
 import torch
 
-from vivavoce.engines.nerf.composite import GONE, composite
-from vivavoce.engines.nerf.networks import Field, Head
-from vivavoce.engines.nerf.occupancy import Occupancy
-from vivavoce.engines.nerf.picture import Moment, Seen
-from vivavoce.engines.nerf.rays import BOX, MOST, STEP, Samples, march
+from vivavoce.engines.nerf.field.composite import GONE, composite
+from vivavoce.engines.nerf.field.networks import Field, Head
+from vivavoce.engines.nerf.field.occupancy import Occupancy
+from vivavoce.engines.nerf.field.picture import Moment, Seen
+from vivavoce.engines.nerf.field.rays import BOX, MOST, STEP, Samples, march
 
 __all__ = ["ask", "sight"]
 

@@ -14,18 +14,18 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 
-from vivavoce.engines.nerf.composite import over
-from vivavoce.engines.nerf.cover import Cover
-from vivavoce.engines.nerf.encodings import Grid
-from vivavoce.engines.nerf.frustum import forget_unseen
-from vivavoce.engines.nerf.lessons import Drawn, Lessons
-from vivavoce.engines.nerf.losses import Compare, doubted, edges, entropy, moved, steady, summed
-from vivavoce.engines.nerf.networks import Field, Head, Shape, Torso
-from vivavoce.engines.nerf.occupancy import Occupancy
-from vivavoce.engines.nerf.picture import Moment, Seen
-from vivavoce.engines.nerf.pupil import Pupil, head_rates, torso_rates
-from vivavoce.engines.nerf.rays import BOX, pixels
-from vivavoce.engines.nerf.sight import ask, sight
+from vivavoce.engines.nerf.field.composite import over
+from vivavoce.engines.nerf.field.encodings import Grid
+from vivavoce.engines.nerf.field.networks import Field, Head, Shape, Torso
+from vivavoce.engines.nerf.field.occupancy import Occupancy
+from vivavoce.engines.nerf.field.picture import Moment, Seen
+from vivavoce.engines.nerf.field.rays import BOX, pixels
+from vivavoce.engines.nerf.training.cover import Cover
+from vivavoce.engines.nerf.training.frustum import forget_unseen
+from vivavoce.engines.nerf.training.lessons import Drawn, Lessons
+from vivavoce.engines.nerf.training.losses import Compare, doubted, edges, entropy, moved, steady, summed
+from vivavoce.engines.nerf.training.pupil import Pupil, head_rates, torso_rates
+from vivavoce.engines.nerf.training.sight import ask, sight
 from vivavoce.errors import EngineUnavailable, InvalidInput
 
 __all__ = ["Plan", "Progress", "School", "Stage", "Tell"]

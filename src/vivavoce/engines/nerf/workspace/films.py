@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vivavoce.engines.nerf.files import BEHIND, FILM
-from vivavoce.engines.nerf.workspace_files import Places, Shot, Transforms, picture
+from vivavoce.engines.nerf.workspace.files import Places, Shot, Transforms, picture
 from vivavoce.errors import InvalidInput
 from vivavoce.media.reel import ReelWriter
 

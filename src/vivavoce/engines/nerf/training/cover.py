@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from vivavoce.engines.nerf.networks import Torso
+from vivavoce.engines.nerf.field.networks import Torso
 
 __all__ = ["Cover"]
 

@@ -15,16 +15,16 @@ import numpy.typing as npt
 import torch
 
 from vivavoce.engines.nerf.ears import check_ear, features_of_sound
+from vivavoce.engines.nerf.field.networks import EARS, Ear, Shape, window
+from vivavoce.engines.nerf.field.occupancy import Occupancy
+from vivavoce.engines.nerf.field.picture import Moment
+from vivavoce.engines.nerf.field.picture import picture as rendered
+from vivavoce.engines.nerf.field.rays import Camera, from_nerf
 from vivavoce.engines.nerf.files import BEHIND, FILM, LONGEST, SOUND, VERSION
-from vivavoce.engines.nerf.networks import EARS, Ear, Shape, window
-from vivavoce.engines.nerf.occupancy import Occupancy
-from vivavoce.engines.nerf.picture import Moment
-from vivavoce.engines.nerf.picture import picture as rendered
-from vivavoce.engines.nerf.rays import Camera, from_nerf
 from vivavoce.engines.nerf.talker import Talker, save
-from vivavoce.engines.nerf.workspace_files import Places, Shot, Transforms, array, column, options, transforms
-from vivavoce.engines.nerf.workspace_films import FPS, Pictures, background, beneath, pictures, still, write
-from vivavoce.engines.nerf.workspace_head import Trained, asked, occupied, trained
+from vivavoce.engines.nerf.workspace.files import Places, Shot, Transforms, array, column, options, transforms
+from vivavoce.engines.nerf.workspace.films import FPS, Pictures, background, beneath, pictures, still, write
+from vivavoce.engines.nerf.workspace.head import Trained, asked, occupied, trained
 from vivavoce.errors import EngineUnavailable, InvalidInput
 from vivavoce.media import audio
 from vivavoce.media.picture import write_jpeg

@@ -4,8 +4,8 @@ from math import sqrt
 
 import torch
 
-from vivavoce.engines.nerf.occupancy import Occupancy
-from vivavoce.engines.nerf.rays import BOX, Camera
+from vivavoce.engines.nerf.field.occupancy import Occupancy
+from vivavoce.engines.nerf.field.rays import BOX, Camera
 
 __all__ = ["forget_unseen"]
 

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from vivavoce.engines.nerf.encodings import DensePlane, Grid, HashedPlane, frequencies, harmonics
-from vivavoce.engines.nerf.gathered import GatheredPlane
+from vivavoce.engines.nerf.field.encodings import DensePlane, Grid, HashedPlane, frequencies, harmonics
+from vivavoce.engines.nerf.field.gathered import GatheredPlane
 from vivavoce.errors import InvalidInput
 
 __all__ = [

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 import torch
 from torch.nn import functional
 
-from vivavoce.engines.nerf.composite import GONE
-from vivavoce.engines.nerf.encodings import harmonics
-from vivavoce.engines.nerf.folded import Backdrop, Folded, Now
-from vivavoce.engines.nerf.networks import Head, Torso
-from vivavoce.engines.nerf.occupancy import Occupancy
-from vivavoce.engines.nerf.picture import Moment
-from vivavoce.engines.nerf.rays import BOX, STEP, Camera, Marks, mark, pixels, span, turn
+from vivavoce.engines.nerf.field.composite import GONE
+from vivavoce.engines.nerf.field.encodings import harmonics
+from vivavoce.engines.nerf.field.folded import Backdrop, Folded, Now
+from vivavoce.engines.nerf.field.networks import Head, Torso
+from vivavoce.engines.nerf.field.occupancy import Occupancy
+from vivavoce.engines.nerf.field.picture import Moment
+from vivavoce.engines.nerf.field.rays import BOX, STEP, Camera, Marks, mark, pixels, span, turn
 from vivavoce.engines.neural.device import Precision, place
 
 __all__ = ["Renderer"]

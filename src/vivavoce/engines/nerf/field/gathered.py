@@ -2,7 +2,7 @@
 
 import torch
 
-from vivavoce.engines.nerf.encodings import Grid, HashedPlane
+from vivavoce.engines.nerf.field.encodings import Grid, HashedPlane
 
 __all__ = ["GatheredPlane"]
 

@@ -1,0 +1,1 @@
+"""How a head is learnt: a film taken apart, lessons of it, a school."""

@@ -1,0 +1,1 @@
+"""Heads that the published programs trained, as files, become avatars of ours."""
