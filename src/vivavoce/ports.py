@@ -111,9 +111,10 @@ class Trainer(Protocol):
 
         What was learnt so far is kept in the folder ``work``, which outlives the process: called again with the same
         source and options it goes on there, and comes to the same end. ``epochs`` is how often a network sees the
-        film; an engine without one ignores it. One may take ``enough`` besides: the epoch in which its time was over; it
-        then makes the avatar of what ``work`` holds, as it stands. Cancelled, it raises, and what ``work`` holds is still good. Raises
-        ``InvalidInput`` for options that it does not have, ``FaceRejected`` with advice for a film that cannot be used.
+        film; an engine without one ignores it. One may take ``enough`` besides: the epoch in which its time was over,
+        to make the avatar of what ``work`` holds, as it stands. Cancelled, it raises, and what ``work`` holds is still
+        good. Raises ``InvalidInput`` for options that it does not have, ``FaceRejected`` with advice for a film that
+        cannot be used.
         """
 
 
