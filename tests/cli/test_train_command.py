@@ -19,6 +19,7 @@ from films import footage
 from lessons import hide_torch, weight
 from people import SENTENCE, recording
 from shots import write_film
+from vivavoce.cli.console import heeded
 from vivavoce.engines.espeak import EspeakVoice
 from vivavoce.media import audio, video
 
@@ -97,6 +98,23 @@ def test_the_same_command_goes_on(run: Run, how: signal.Signals) -> None:
     assert "The avatar mary is ready" in out
     assert run.learnt()["weight"] == weight(footage("slow"), 150)
     assert list((run.data / "training").iterdir()) == []
+
+
+def test_an_interrupt_that_comes_in_a_destructor_is_not_lost() -> None:
+    class Last:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)  # without care, Python would only say that it ignored it
+
+    before = signal.getsignal(signal.SIGINT)
+    with heeded() as heed:
+        heed()
+        last = Last()
+        del last
+        with pytest.raises(KeyboardInterrupt):
+            heed()
+        with pytest.raises(KeyboardInterrupt):  # the second one waits for nobody
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from vivavoce.errors import EngineUnavailable, InvalidInput, NotFound, VivavoceE
 if TYPE_CHECKING:
     from vivavoce.settings import Settings
 
-__all__ = ["Commands", "bar", "end_like_interrupt", "out", "settings", "version"]
+__all__ = ["Commands", "bar", "end_like_interrupt", "heeded", "out", "settings", "version"]
 
 _PIPED = 240
 """Columns when nobody watches: a table that goes into a file or a pipe is not cut."""
@@ -87,6 +87,31 @@ def settings() -> "Settings":
         first = e.errors(include_url=False)[0]
         name = "VIVAVOCE_" + "__".join(str(part) for part in first["loc"]).upper()
         raise InvalidInput(f"The setting {name} is wrong: {first['msg']}.") from None
+
+
+@contextmanager
+def heeded() -> Iterator[Callable[[], None]]:
+    """Ctrl-C is kept until the function that is given is called, which then raises ``KeyboardInterrupt``.
+
+    Python raises it wherever it is just then, and where that is a destructor the interrupt is lost. A second Ctrl-C
+    interrupts at once, as everywhere.
+    """
+    heard = False
+
+    def hear(*_: object) -> None:
+        nonlocal heard
+        heard = True
+        signal.signal(signal.SIGINT, before)
+
+    def heed() -> None:
+        if heard:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, hear)
+    try:
+        yield heed
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

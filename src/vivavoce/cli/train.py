@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from vivavoce.cli.console import bar, out, settings
+from vivavoce.cli.console import bar, heeded, out, settings
 from vivavoce.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -114,10 +114,11 @@ def _watched(training: "Training", params: dict[str, Any]) -> dict[str, Any]:
 
     result: dict[str, Any] = {}
     try:
-        with bar("Learning the person", timed=False) as show:
+        with heeded() as heed, bar("Learning the person", timed=False) as show:
             events = events_of(lambda prompter: training.works["train"](params, prompter))
             with closing(cast("Generator[Event]", events)):
                 for event in events:
+                    heed()
                     if isinstance(event, Learnt):
                         lesson = event.lesson
                         epoch = f" {lesson.epoch}/{lesson.epochs}" if lesson.epochs else ""
@@ -149,7 +150,7 @@ def _tell(made: dict[str, Any], *, as_json: bool) -> None:
         _tell_refinement(refinement)
     if "psnr" in quality:
         usual = quality["mean_picture_psnr"]
-        typer.echo(f"Its pictures are {quality['psnr']:.1f} dB from the film's; the film's mean is {usual:.1f} dB.")
+        typer.echo(f"Its pictures reach {quality['psnr']:.1f} dB (PSNR) on its film; the mean picture, {usual:.1f}.")
     out.print(f'The avatar {made["name"]} is ready: vivavoce speak "…" --avatar {made["name"]}', highlight=False)
 
 
