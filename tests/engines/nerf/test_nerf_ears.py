@@ -7,7 +7,7 @@ import pytest
 
 import heads
 from vivavoce.engines.nerf.ears import check_ear, features_of_sound, filmed_lips, resting_lips, spoken_lips
-from vivavoce.errors import EngineUnavailable
+from vivavoce.errors import EngineUnavailable, InvalidInput
 from vivavoce.face.mel import SILENCE
 from vivavoce.models import ModelStore
 from vivavoce.nouns import Audio, Canvas, Mark, Speech
@@ -94,3 +94,26 @@ def test_synctalks_ear_is_wav2lips_with_weights_of_its_own(tmp_path: Path) -> No
     torch.save(own, tmp_path / "0" / "audio_visual_encoder.pth")
     with pytest.raises(EngineUnavailable, match="no audio-visual encoder"):
         features_of_sound("ave", sound, 5, FPS, ModelStore(tmp_path / "0", offline=True))
+
+
+@pytest.mark.neural
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"ear": "ave"}, r"audio_visual_encoder\.pth"),
+        ({"ear": "hubert"}, "lips, mel, ave"),
+        ({"size": 32}, "64 to 512"),
+    ],
+)
+def test_what_cannot_be_learnt_is_said_before_the_film_is_watched(
+    options: dict[str, float | str], word: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch")
+    from vivavoce.engines.nerf.engine import SyncTalkFace
+
+    face = SyncTalkFace(tmp_path, offline=True, device="cpu")
+    with pytest.raises((EngineUnavailable, InvalidInput), match=word):
+        face.train(
+            tmp_path / "none.mp4", tmp_path, work=tmp_path / "work", epochs=1, options=options, tell=lambda _: None
+        )
+    assert not (tmp_path / "work").exists()

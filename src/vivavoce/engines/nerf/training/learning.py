@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from vivavoce.engines.nerf.ears import check_ear
 from vivavoce.engines.nerf.field.encodings import Grid
 from vivavoce.engines.nerf.field.networks import Ear, Head, Shape, Torso, window
 from vivavoce.engines.nerf.field.picture import Moment, picture
@@ -116,6 +117,7 @@ def learn(
     """
     there = place(device, "fp32").device
     wish = Wish.of(options, there.type)
+    check_ear(wish.ear, models)  # now, and not when the film has been watched
     work.mkdir(parents=True, exist_ok=True)
     made = watch(source, into, models, work=work, report=lambda done, stage: tell(Lesson(_WATCHED * done, stage)))
     library = store.load(into)
