@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from time import monotonic
 
@@ -78,6 +79,7 @@ def test_a_person_is_learnt(run: Run) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.usefixtures("interruptible")  # a process inherits what is ignored
 def test_the_same_command_goes_on(run: Run, how: signal.Signals) -> None:
     options = ("--epochs", "150")
     process = run.begin(footage("slow"), *options)
@@ -100,6 +102,26 @@ def test_the_same_command_goes_on(run: Run, how: signal.Signals) -> None:
     assert list((run.data / "training").iterdir()) == []
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Also where the tests run in the background, whose processes ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_where_ctrl_c_is_ignored_it_stays_so() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with heeded() as heed:
+            os.kill(os.getpid(), signal.SIGINT)
+            heed()
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_that_comes_in_a_destructor_is_not_lost() -> None:
     class Last:
         def __del__(self) -> None:

@@ -94,7 +94,7 @@ def heeded() -> Iterator[Callable[[], None]]:
     """Ctrl-C is kept until the function that is given is called, which then raises ``KeyboardInterrupt``.
 
     Python raises it wherever it is just then, and where that is a destructor the interrupt is lost. A second Ctrl-C
-    interrupts at once, as everywhere.
+    interrupts at once, as everywhere; where Ctrl-C is ignored, as behind ``nohup``, it stays so.
     """
     heard = False
 
@@ -107,7 +107,9 @@ def heeded() -> Iterator[Callable[[], None]]:
         if heard:
             raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, hear)
+    before = signal.getsignal(signal.SIGINT)
+    if before != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, hear)
     try:
         yield heed
     finally:
