@@ -1,6 +1,7 @@
 """Voices of people in a worker: learnt, spoken with, forgotten; what is cancelled leaves nothing, here or elsewhere."""
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import replace
@@ -113,9 +114,14 @@ def result(stage: Stage, task: Task) -> dict[str, Any]:
 def remains(config: StudioConfig) -> list[Path]:
     """Whatever lies in the folder of voices, when what goes on has had time to end."""
     until = monotonic() + 8
-    while (found := [p for p in config.voices.rglob("*") if p.is_file()]) and monotonic() < until:
+    while (found := _files(config.voices)) and monotonic() < until:
         threading.Event().wait(0.02)
     return found
+
+
+def _files(folder: Path) -> list[Path]:
+    """Those below it; a folder that goes meanwhile has none."""
+    return [Path(where) / name for where, _, names in os.walk(folder) for name in names]
 
 
 def closed_when(events: Iterator[Event], busy: threading.Event) -> float:
