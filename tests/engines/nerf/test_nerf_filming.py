@@ -1,5 +1,7 @@
 """Films of a head that was learnt: chunks join, idle films loop, and what is outside the face is the film."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ pytestmark = [pytest.mark.neural, pytest.mark.slow]
 
 from fields import avatar as field_of_a_person  # noqa: E402  torch first, or the file is skipped
 from vivavoce.engines.nerf.engine import SyncTalkFace  # noqa: E402
+from vivavoce.errors import NotFound  # noqa: E402
 from vivavoce.face.screen import Screen  # noqa: E402
 from vivavoce.media.reel import Reel  # noqa: E402
 from vivavoce.nouns import Audio, Avatar, Canvas, Mark, Speech  # noqa: E402
@@ -80,3 +83,16 @@ def test_outside_the_face_it_is_the_film(face: SyncTalkFace, made: Avatar) -> No
             assert columns.max() < points[:, 0].max() + 0.4 * eye
             assert rows.min() > points[:, 1].min() - 0.4 * eye
             assert rows.max() < points[:, 1].max() + 0.5 * eye
+
+
+@pytest.mark.parametrize("missing", ["person.npz", "nerf.json", "nerf.safetensors", "avatar.npz", "behind.mp4"])
+def test_an_avatar_that_lacks_a_file_is_refused_or_shown_without(
+    missing: str, face: SyncTalkFace, made: Avatar, tmp_path: Path
+) -> None:
+    copy = Avatar("copy", Path(shutil.copytree(made.path, tmp_path / "copy")), made.engine)
+    (copy.path / missing).unlink()
+    if missing == "behind.mp4":  # the wall is known besides
+        assert len(film(face, copy, said("a"))) == 15
+        return
+    with pytest.raises(NotFound, match="missing or damaged"):
+        film(face, copy, said("a"))

@@ -30,6 +30,7 @@ from vivavoce.engines.person import store
 from vivavoce.engines.person.library import Library
 from vivavoce.engines.person.walk import Walk, stretch
 from vivavoce.engines.photo.shoot import picture_of
+from vivavoce.errors import NotFound
 from vivavoce.face.footage import swing
 from vivavoce.face.mel import SILENCE
 from vivavoce.face.pool import Pool
@@ -146,7 +147,7 @@ class Filming:
         """Features, a row a frame."""
         talker, ear = head.talker, head.talker.head.shape.ear
         if ear == "lips":
-            assert head.library is not None  # the loader has seen to it
+            assert head.library is not None  # as of ``_check``
             wide = self._expressiveness if head.expressiveness is None else head.expressiveness
             return _normal(spoken_lips(head.library, speech, canvas, bases, wide), talker)
         if head.own is not None and talker.heard is not None:
@@ -200,6 +201,7 @@ class Filming:
         talker = load(folder, str(self._place.device))
         facts = json.loads((folder / "avatar.json").read_text(encoding="utf-8"))
         library = store.load(folder, talker.engine) if store.held(folder) else None
+        _check(talker, library, folder)
         own = facts.get("expressiveness")
         film = FILM if library is None and (folder / FILM).exists() and talker.engine == "synctalk" else ""
         torso = talker.torso if talker.engine == "ernerf" or library is None else None
@@ -220,6 +222,16 @@ class Filming:
             BEHIND if torso is None and (folder / BEHIND).exists() else "",
             Recording.load(folder / SOUND) if talker.heard is not None and (folder / SOUND).exists() else None,
         )
+
+
+def _check(talker: Talker, library: Library | None, folder: Path) -> None:
+    """Raise ``NotFound`` for files of two avatars, or where one is missing: each of them may be whole."""
+    if library is None:
+        whole = talker.head.shape.ear != "lips" and talker.square is None
+    else:
+        whole = talker.square is not None and len(library.footage.track.points) == len(talker)
+    if not whole:
+        raise NotFound(f"The avatar {folder.name!r} is missing or damaged; import or train it again.")
 
 
 def _normal(heard: F32, talker: Talker) -> F32:
