@@ -56,6 +56,8 @@ class _Head:
 
     talker: Talker
     renderer: Renderer
+    wall: torch.Tensor
+    """``(height, width, 3)``, 0-1: what is behind everything."""
     library: Library | None
     """None of an imported one."""
     span: tuple[int, int]
@@ -128,11 +130,9 @@ class Filming:
     def _picture(self, head: _Head, base: int, code: torch.Tensor, behind: Reel | None) -> Bytes:
         """The camera's picture of one frame, RGB."""
         talker, device = head.talker, self._place.device
+        below = head.wall
         if behind is not None:
-            seen = picture_of(behind[base])
-            below = torch.from_numpy(seen).to(device).float() / 255
-        else:
-            below = talker.background.to(device).float() / 255
+            below = torch.from_numpy(picture_of(behind[base])).to(device).float() / 255
         eyes = None if talker.eyes is None else talker.eyes[base][None].float()
         look = None
         if head.library is not None and talker.head.shape.code:
@@ -215,6 +215,7 @@ class Filming:
                 device=str(self._place.device),
                 precision=self._precision,
             ),
+            talker.background.to(self._place.device).float() / 255,
             library,
             (0, len(talker)) if library is None else stretch(library),
             None if own is None else float(own),
