@@ -1,6 +1,6 @@
 """Reading what jobs were and are, and forgetting them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import get_args
 
 from sqlalchemy import ColumnElement, and_, delete, exists, func, select, true
@@ -11,7 +11,7 @@ from vivavoce.nouns import Job, JobEvent, JobState
 from vivavoce.store.queue import missing
 from vivavoce.store.tables import OWED, deliveries, event_of, events, job_of, jobs
 
-__all__ = ["counts", "events_after", "forget", "get", "last_seq", "latest", "page", "remove", "with_key"]
+__all__ = ["counts", "events_after", "forget", "get", "last_seq", "latest", "page", "remove", "tried", "with_key"]
 
 _AT_ONCE = 500
 _ALL = 1_000_000
@@ -75,6 +75,13 @@ async def page(
     total = await connection.scalar(select(func.count()).select_from(jobs).where(wanted)) or 0
     newest = select(jobs).where(wanted).order_by(jobs.c.created.desc(), jobs.c.id.desc()).limit(limit).offset(offset)
     return [job_of(row) for row in (await connection.execute(newest)).mappings()], total
+
+
+async def tried(connection: AsyncConnection) -> Sequence[str]:
+    """Ids of detached jobs whose last attempt was not the first, or was begun and did not succeed."""
+    vain = jobs.c.state.in_(("queued", "failed", "cancelled")) & (jobs.c.attempt > 0)
+    again = jobs.c.state.in_(("running", "succeeded")) & (jobs.c.attempt > 1)
+    return (await connection.scalars(select(jobs.c.id).where(jobs.c.attached.is_(False), vain | again))).all()
 
 
 async def counts(connection: AsyncConnection) -> dict[JobState, int]:

@@ -7,7 +7,7 @@ and who hears of it.
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from vivavoce.nouns import Job, JobEvent, JobState
@@ -209,6 +209,10 @@ class JobTable:
         """
         now = self._clock()
         return await self._database.write(lambda c: _leases.recover(c, now), self._tell_all)
+
+    async def tried(self) -> Sequence[str]:
+        """Ids of the detached jobs with an attempt that came to nothing: it may have left something."""
+        return await self._database.read(history.tried)
 
     async def get(self, id: str, *, owner: str | None = None) -> Job:  # noqa: A002
         """One job. Raises ``NotFound``, also when it is another owner's."""

@@ -133,25 +133,37 @@ class Upkeep:
         if recovered:
             _log.warning("jobs of a dead worker", again=sum(not j.ended for j in recovered), jobs=len(recovered))
         for job in recovered:
-            try:
-                await self._clear_up(job)
-                await self.settle(job)
-            except VivavoceError as e:  # a bucket out of reach must not stop the start; a sweep takes it later
-                _log.warning("what a dead worker made is left", job=job.id, reason=str(e))
+            await self._clear_up(job)
 
     async def _clear_up(self, job: Job) -> None:
-        """Remove what an attempt that died has published: the next one makes its own.
+        """Do what is left to do behind a job whose worker died."""
+        try:
+            await self._remove_tries(job)
+            await self.settle(job)
+        except VivavoceError as e:  # a bucket out of reach must not stop the start; a sweep takes it later
+            _log.warning("what a dead worker made is left", job=job.id, reason=str(e))
+
+    async def _remove_tries(self, job: Job) -> None:
+        """Remove what attempts that died or failed have published: the next one makes its own.
 
         What a client waited for stays as long as any result: it may be playing what was finished.
         """
         if job.attached:
             return
         events = await self._jobs.events(job.id, limit=_ALL)
-        until = max(e.seq for e in events if e.type == "state" and e.data["state"] != "running")
-        for id_ in {e.data["id"] for e in events if e.seq < until and e.type in ("sound", "film")}:
+        until = max((e.seq for e in events if e.type == "state" and e.data["state"] != "running"), default=0)
+        tried = {e.data["id"] for e in events if e.seq < until and e.type in ("sound", "film")}
+        result = (await self._now(job)).result or {}  # read after the events: when they tell of its end, it is there
+        for id_ in tried - {piece["id"] for piece in result.get("pieces", ())}:
             await self._artifacts.remove(id_, even_if_read=True)
 
     async def _recover_often(self) -> None:
+        try:  # a server may have died between freeing a job, or ending it, and clearing up behind it
+            for id_ in await self._jobs.tried():
+                with suppress(NotFound):
+                    await self._clear_up(await self._jobs.get(id_))
+        except Exception as e:  # noqa: BLE001 - as below
+            _log.warning("no look for what dead workers made", error=type(e).__name__)
         while not await self._pause(_RECOVER_SECONDS):
             try:
                 await self._recover()
