@@ -13,9 +13,9 @@ def test_an_epoch_sees_each_picture_once() -> None:
     assert field_seconds(60, 25, 100, {"size": 64, "ear": "mel"}, 0.5) == minute
 
 
-def test_of_a_long_film_a_minute_counts_and_of_a_quick_one_half_the_pictures() -> None:
+def test_of_a_long_film_five_minutes_count_and_of_a_quick_one_half_the_pictures() -> None:
     minute = field_seconds(60, 30, 10, {}, 0.5)
-    assert field_seconds(1800, 30, 10, {}, 0.5) == minute
+    assert field_seconds(1800, 30, 10, {}, 0.5) == field_seconds(300, 30, 10, {}, 0.5) == pytest.approx(5 * minute)
     assert field_seconds(60, 120, 10, {}, 0.5) == minute
     assert field_seconds(0, 0, 10, {}, 0.5) == field_seconds(60, 25, 10, {}, 0.5), "what is not known is usual"
 

@@ -17,8 +17,10 @@ _SPREAD = 0.3
 """What more threads give, on a machine that has other work too: seconds fall with this power of their number."""
 _MOST_THREADS = 16
 """More are no faster at so little a step."""
-_FILMED, _FASTEST = 60.0, 30.0
+_FILMED, _FASTEST = 300.0, 30.0
 """Seconds of a film that are learnt from at most, and pictures a second."""
+_USUAL = 60.0
+"""Seconds of a film of which nothing is known."""
 _BESIDE = 3.0
 """Seconds in which a second of film is watched and taken apart, with one thread."""
 _FEWEST = 20
@@ -35,7 +37,7 @@ def field_seconds(seconds: float, fps: float, epochs: int, options: Mapping[str,
 
     0 for what is not known of the film.
     """
-    pictures = min(seconds or _FILMED, _FILMED) * min(fps or 25.0, _FASTEST)
+    pictures = min(seconds or _USUAL, _FILMED) * min(fps or 25.0, _FASTEST)
     steps = max(_FEWEST, epochs * pictures / float(options.get("batch", PICTURES_A_STEP)))
     learnt = steps * step
     if "max_minutes" in options:

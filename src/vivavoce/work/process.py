@@ -114,7 +114,8 @@ class WorkerProcess:
 
 def _popen(fd: int) -> subprocess.Popen[bytes]:
     # As many renderers as cores run side by side: more threads in each would only fight.
-    environment = dict.fromkeys(_ONE_THREAD, "1") | os.environ
+    # Each film is encoded in a thread of its own: with many heaps of the C library each would keep the largest it held.
+    environment = dict.fromkeys(_ONE_THREAD, "1") | {"MALLOC_ARENA_MAX": "2"} | os.environ
     environment["PYTHONPATH"] = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
     return subprocess.Popen(  # noqa: S603  our own interpreter and module
         [sys.executable, "-P", "-m", "vivavoce.work.worker", str(fd)],

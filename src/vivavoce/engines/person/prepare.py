@@ -39,7 +39,7 @@ from vivavoce.nouns import Audio, Avatar
 from vivavoce.ports import Report as Told
 from vivavoce.text.cepstrum import HOP, log_mel, silences
 
-__all__ = ["LONGEST", "MIN_FPS", "SHORTEST", "prepare"]
+__all__ = ["FILMED", "LONGEST", "MIN_FPS", "SHORTEST", "prepare"]
 
 F32 = npt.NDArray[np.float32]
 _Place = tuple[float, float, float]
@@ -50,8 +50,8 @@ SHORTEST, LONGEST = 8.0, 1800.0
 MIN_FPS = 12.0
 _MOST = 4000
 """Pictures that are looked at; of a longer film, those with speech."""
-_FILMED = 60.0
-"""Seconds, from the beginning, that are kept as a film to be replayed."""
+FILMED = 60.0
+"""Seconds, from the beginning, that are kept as a film to be replayed, unless more are asked for."""
 _MARGIN = 0.3
 """Seconds around speech that are looked at."""
 _LOOKS = 12
@@ -74,13 +74,20 @@ class _Sound:
 
 
 def prepare(
-    source: Path, into: Path, models: ModelStore, *, work: Path | None = None, report: Told = lambda *_: None
+    source: Path,
+    into: Path,
+    models: ModelStore,
+    *,
+    work: Path | None = None,
+    report: Told = lambda *_: None,
+    filmed: float = FILMED,
 ) -> Avatar:
     """Make the avatar of the person in the video ``source``, in the existing folder ``into``, which names it.
 
     ``work`` is a folder that keeps what was done, for the next try; it may be removed when all is well. ``report``
-    hears 0-1 with ``examine``, ``track`` or ``library``, and may raise. Raises ``InvalidInput`` and its kinds, with
-    advice, for a film that cannot be used, ``EngineUnavailable`` when the landmark nets cannot be had.
+    hears 0-1 with ``examine``, ``track`` or ``library``, and may raise. ``filmed``: seconds that can be replayed.
+    Raises ``InvalidInput`` and its kinds, with advice, for a film that cannot be used, ``EngineUnavailable`` when the
+    landmark nets cannot be had.
     """
     with ExitStack() as stack:
         if work is None:
@@ -90,7 +97,7 @@ def prepare(
         about, examined = _examined(source, locator)
         sound = _sound(source, about.seconds)
         report(0.02, "examine")
-        plan = _planned(source, about, sound, _person(source, about, examined, locator))
+        plan = _planned(source, about, sound, _person(source, about, examined, locator), filmed)
         folder = _work_of(source, plan, work)
         rows = watch(source, folder, plan, models, lambda x: report(0.03 + 0.82 * x, "track"))
         _check(rows, plan)
@@ -169,11 +176,11 @@ def _sound(source: Path, seconds: float) -> _Sound | None:
     return _Sound(heard, tuple(speech), ahead)
 
 
-def _planned(source: Path, about: video.Probe, sound: _Sound | None, person: _Place | None) -> Plan:
+def _planned(source: Path, about: video.Probe, sound: _Sound | None, person: _Place | None, seconds: float) -> Plan:
     fps, takes = rate_of(about), takes_of(about)
     start = next(video.read_frames(source)).time
     total = max(1, round((about.seconds or LONGEST) * fps))
-    filmed = min(total, round(_FILMED * fps) // BLOCK * BLOCK or BLOCK)
+    filmed = min(total, round(seconds * fps) // BLOCK * BLOCK or BLOCK)
     shrink = takes[0].width / about.width
     return Plan(
         fps=fps,
@@ -187,9 +194,9 @@ def _planned(source: Path, about: video.Probe, sound: _Sound | None, person: _Pl
 
 def _wanted(total: int, filmed: int, fps: Fraction, sound: _Sound | None) -> list[tuple[int, int]]:
     """Ticks to look at: all of a short film, of a longer one its beginning and what is spoken after."""
-    if total <= _MOST:
+    if total <= max(_MOST, filmed):
         return [(0, total)]
-    spans, left = [(0, filmed)], _MOST - filmed
+    spans, left = [(0, filmed)], max(_MOST - filmed, 0)
     for start, end in sound.speech if sound else ((0.0, float(total / fps)),):
         first = max(int((start - _MARGIN) * fps), spans[-1][1])
         last = min(int((end + _MARGIN) * fps) + 1, total, first + left)
@@ -279,7 +286,7 @@ def _tracked(rows: Rows, which: npt.NDArray[np.bool_]) -> Track:
     try:
         return track(meshes)
     except ValueError as error:
-        raise FaceRejected("The first minute of the video shows no face; let it begin with the person.") from error
+        raise FaceRejected("The beginning of the video shows no face; let it begin with the person.") from error
 
 
 def _library(rows: Rows, plan: Plan, footage: Footage, sound: _Sound | None, found: Found) -> Library:

@@ -54,6 +54,8 @@ _SIZES = 64, 512
 _RAYS = {"cpu": 4096, "cuda": 65_536}
 _TOGETHER = {"cpu": 4, "cuda": 1}
 """Frames of a step."""
+_FILMED = 300.0
+"""Seconds of a film, from its beginning, that are learnt from and replayed: what these heads were published with."""
 _LIPS, _TORSO = 0.15, 0.15
 """Of the steps; a face that is laid over its film has no torso."""
 _KEEP, _SHOW = (5.0, 60.0), (5.0, 30.0)
@@ -119,7 +121,14 @@ def learn(
     wish = Wish.of(options, there.type)
     check_ear(wish.ear, models)  # now, and not when the film has been watched
     work.mkdir(parents=True, exist_ok=True)
-    made = watch(source, into, models, work=work, report=lambda done, stage: tell(Lesson(_WATCHED * done, stage)))
+    made = watch(
+        source,
+        into,
+        models,
+        work=work,
+        report=lambda done, stage: tell(Lesson(_WATCHED * done, stage)),
+        filmed=_FILMED,
+    )
     library = store.load(into)
     parts = work / f"parts-{wish.size}"
     parts.mkdir(exist_ok=True)

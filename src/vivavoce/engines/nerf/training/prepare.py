@@ -6,9 +6,11 @@ here lies in the work folder as memory maps, so that half an hour of film needs 
 
 import hashlib
 import json
+import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +25,7 @@ from vivavoce.engines.nerf.training.lessons import Lessons
 from vivavoce.engines.nerf.training.poses import camera_poses
 from vivavoce.engines.person.library import Library
 from vivavoce.engines.photo.shoot import picture_of
-from vivavoce.errors import InvalidInput
+from vivavoce.errors import InvalidInput, TooLarge
 from vivavoce.face import mesh as m
 from vivavoce.media import audio, video
 from vivavoce.media.reel import Reel
@@ -37,11 +39,13 @@ Bytes = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
-_VERSION = 2
+_VERSION = 3
 _WALL = 40
 """Pictures that the wall is made out from."""
 _LONGEST = 2000.0
 """Seconds of sound; films are shorter."""
+_NOTED = 100
+"""Pictures between two notes of how far it is."""
 _MOUTH = sorted({*m.OUTER_UPPER, *m.OUTER_LOWER})
 _LIDS = sorted({*m.LEFT_UPPER_LID, *m.LEFT_LOWER_LID, *m.RIGHT_UPPER_LID, *m.RIGHT_LOWER_LID})
 _MOUTH_MARGIN, _FACE_MARGIN, _LID_MARGIN = 0.12, 0.1, 0.05
@@ -226,39 +230,70 @@ def _heads(points: F32, pixels: int) -> Ints:
 def _layers(
     library: Library, folder: Path, work: Path, models: ModelStore, square: Square, report: Report
 ) -> tuple[Bytes, Bytes, Bytes]:
-    """The square of each picture, what is behind the head there, and the wall; taken from ``work`` when it is there."""
+    """The square of each picture, what is behind the head there, and the wall; as far as ``work`` has them, taken."""
     n = len(library.footage.track.points)
     told = work / "layers.json"
     key: dict[str, Any] = {"version": _VERSION, **asdict(square), "n": n, "film": _digest(library.points[:n])}
-    size = (n, square.pixels, square.pixels)
-    names = ("pictures.npy", "behind.npy", "plate.npy")
-    try:
-        whole = json.loads(told.read_text(encoding="utf-8")) == key
-    except (OSError, ValueError):
-        whole = False
-    if not whole:
-        told.unlink(missing_ok=True)
-        pictures = np.lib.format.open_memmap(work / names[0], "w+", np.uint8, (*size, 3))
-        behind = np.lib.format.open_memmap(work / names[1], "w+", np.uint8, (*size, 3))
-        mattes = np.lib.format.open_memmap(work / "mattes.npy", "w+", np.uint8, size)
+    done = _done(told, key)
+    if not done:
+        _check_room(work, n, square.pixels)
+    if done < 2 * n:
+        mode: Literal["r+", "w+"] = "r+" if done else "w+"
+        size = (n, square.pixels, square.pixels)
+        shapes = {"pictures": (*size, 3), "behind": (*size, 3), "mattes": size}
+        maps = {
+            name: np.lib.format.open_memmap(work / f"{name}.npy", mode, np.uint8, shape)
+            for name, shape in shapes.items()
+        }
+        pictures, mattes = maps["pictures"], maps["mattes"]
+
+        def note(now: int) -> None:
+            """So many pictures have been taken apart, and then so many more have got what is behind."""
+            if now % _NOTED == 0 or now in (n, 2 * n):
+                for written in maps.values():
+                    written.flush()
+                part = told.with_suffix(".part")
+                part.write_text(json.dumps(key | {"done": now}), encoding="utf-8")
+                part.replace(told)
+            report(min(0.8 * now / n, 0.8) + 0.2 * max(0, now - n) / n, "layers")
+
         points = square.placed(library.points[:n])
         with Reel(folder / library.footage.takes[0].name) as reel:
-            for i in range(n):
+            for i in range(done, n):
                 pictures[i] = layers.cut(picture_of(reel[i]), square)
                 mattes[i] = np.uint8(255 * layers.matte_of(pictures[i], points[i], models) + 0.5)
-                report(0.8 * i / n, "layers")
+                note(i + 1)
         some = np.unique(np.linspace(0, n - 1, _WALL).astype(int)).tolist()
         plate = layers.plate_of([pictures[i] for i in some], [_share(mattes[i]) for i in some])
-        for i in range(n):
-            behind[i] = layers.behind(pictures[i], _share(mattes[i]), points[i], plate)
-            report(0.8 + 0.2 * i / n, "layers")
-        np.save(work / names[2], plate)
-        for written in (pictures, behind):
-            written.flush()
-        (work / "mattes.npy").unlink()
-        told.write_text(json.dumps(key), encoding="utf-8")
+        np.save(work / "plate.npy", plate)
+        for i in range(max(0, done - n), n):
+            maps["behind"][i] = layers.behind(pictures[i], _share(mattes[i]), points[i], plate)
+            note(n + i + 1)
+    (work / "mattes.npy").unlink(missing_ok=True)
+    names = ("pictures.npy", "behind.npy", "plate.npy")
     opened = [np.load(work / name, mmap_mode="c", allow_pickle=False) for name in names]
     return opened[0], opened[1], opened[2]
+
+
+def _done(told: Path, key: Mapping[str, Any]) -> int:
+    """What ``told`` says of the film of that ``key``; 0 when it says nothing, or is of another one."""
+    try:
+        facts = json.loads(told.read_text(encoding="utf-8"))
+        done = int(facts.pop("done"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return 0
+    return done if facts == key else 0
+
+
+def _check_room(work: Path, n: int, pixels: int) -> None:
+    """Raise ``TooLarge`` where ``n`` pictures, what is behind them and their mattes would not find room."""
+    needed = n * pixels**2 * 7
+    free = shutil.disk_usage(work).free + sum(path.stat().st_blocks * 512 for path in work.glob("*.npy"))
+    if needed > free:
+        raise TooLarge(
+            f"The film's pictures take {needed / 1e9:.1f} GB of disk while they are learnt, and {free / 1e9:.1f} GB "
+            f"are free; choose a size smaller than {pixels}, or send a shorter film."
+        )
 
 
 def _share(matte: Bytes) -> F32:
