@@ -149,7 +149,7 @@ class Filming:
         if ear == "lips":
             assert head.library is not None  # as of ``_check``
             wide = self._expressiveness if head.expressiveness is None else head.expressiveness
-            return _normal(spoken_lips(head.library, speech, canvas, bases, wide), talker)
+            return _normal(spoken_lips(head.library, speech, canvas, bases, wide, talker.answers), talker)
         if head.own is not None and talker.heard is not None:
             at = head.own.found_in(speech.audio)
             if at is not None:

@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 import torch
 
+from vivavoce.engines.nerf.answers import Answers, misfit
 from vivavoce.engines.nerf.field.encodings import Grid, HashedPlane
 from vivavoce.engines.nerf.field.networks import EARS, Head, Shape, Torso, take
 from vivavoce.engines.nerf.field.occupancy import Occupancy
@@ -61,6 +62,8 @@ class Talker:
     """x, y and side of the camera's picture in the film's largest reel; None where the film is that picture."""
     origin: str = ""
     """Where it came from, for people."""
+    answers: Answers = ()
+    """How far its lips part when they are asked to; nothing where that was not measured."""
 
     def __post_init__(self) -> None:
         """Raises ``InvalidInput`` with what does not fit the rest, or is not finite."""
@@ -101,6 +104,8 @@ def _misfit(talker: Talker) -> str:
         return "features have a mean and a spread, or neither"
     if mean is not None and spread is not None and (spread.shape != mean.shape or not bool((spread > 0).all())):
         return f"the spread of the features is of the shape {tuple(spread.shape)}, or not above 0"
+    if wrong := misfit(talker.answers):
+        return wrong
     if talker.fps <= 0:
         return f"there are {talker.fps} frames a second"
     if talker.square is not None and (min(talker.square) < 0 or talker.square[2] == 0):
@@ -174,6 +179,7 @@ def _facts(talker: Talker) -> dict[str, Any]:
         "frames": len(talker),
         "square": None if talker.square is None else list(talker.square),
         "origin": talker.origin,
+        "answers": [list(pair) for pair in talker.answers],
     }
 
 
@@ -242,6 +248,7 @@ def _talker(told: Mapping[str, Any], path: Path, device: str) -> Talker:
         fps=Fraction(int(told["fps"][0]), int(told["fps"][1])),
         square=None if square is None else (int(square[0]), int(square[1]), int(square[2])),
         origin=str(told["origin"]),
+        answers=tuple((float(asked), float(seen)) for asked, seen in told.get("answers", ())),
         **plain,
     )
 

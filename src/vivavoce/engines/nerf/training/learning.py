@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from math import ceil
 from pathlib import Path
 from time import monotonic
@@ -19,13 +20,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from vivavoce.engines.nerf.answers import Answers
 from vivavoce.engines.nerf.ears import check_ear
 from vivavoce.engines.nerf.field.encodings import Grid
-from vivavoce.engines.nerf.field.networks import Ear, Head, Shape, Torso, window
+from vivavoce.engines.nerf.field.networks import WINDOW, Ear, Head, Shape, Torso, window
 from vivavoce.engines.nerf.field.picture import Moment, picture
 from vivavoce.engines.nerf.files import BEHIND, Engine
 from vivavoce.engines.nerf.talker import Talker, save
 from vivavoce.engines.nerf.training.losses import Compare
+from vivavoce.engines.nerf.training.measured import answers_of
 from vivavoce.engines.nerf.training.prepare import Prepared, prepare
 from vivavoce.engines.nerf.training.school import Plan, Progress, School
 from vivavoce.engines.neural.device import place
@@ -34,6 +37,7 @@ from vivavoce.engines.person.curves import gaussian
 from vivavoce.engines.person.library import Library
 from vivavoce.engines.person.prepare import prepare as watch
 from vivavoce.errors import EngineUnavailable, InvalidInput
+from vivavoce.face.locate import FaceLocator
 from vivavoce.media.picture import write_jpeg
 from vivavoce.media.reel import write_reel
 from vivavoce.models import ModelStore
@@ -148,7 +152,7 @@ def learn(
         school = _taught(engine, prepared, wish, work, epochs, enough, tell, str(there), _compare(models))
     finally:
         torch.set_num_threads(before)
-    finish(engine, school, prepared, library, wish, into)
+    finish(engine, school, prepared, library, wish, into, _answers(school, prepared, library, wish, models))
     tell(Lesson(1.0, "torso" if engine == "ernerf" else "lips"))
     return Avatar(into.name, into, engine, made.warnings)
 
@@ -268,10 +272,19 @@ def _preview(school: School, prepared: Prepared) -> bytes:
     return buffer.getvalue()
 
 
-def _seen(school: School, prepared: Prepared, number: int) -> Bytes:
-    """What the head looks like by now in a frame of its film."""
+def _answers(school: School, prepared: Prepared, library: Library, wish: Wish, models: ModelStore) -> Answers:
+    """How far its lips part when they are asked to; nothing of a head that is not asked for lips."""
+    if wish.ear != "lips":
+        return ()
+    return answers_of(partial(_seen, school, prepared), prepared, library, FaceLocator(models))
+
+
+def _seen(school: School, prepared: Prepared, number: int, lips: npt.NDArray[np.float32] | None = None) -> Bytes:
+    """What the head looks like by now in a frame of its film, with its own features or those of a still mouth."""
     device = school.device
-    heard = window(torch.from_numpy(prepared.heard), number)[None].to(device)
+    rows = torch.from_numpy(prepared.heard)
+    still = None if lips is None else torch.from_numpy(lips).expand(WINDOW, -1)
+    heard = (window(rows, number) if still is None else still)[None].to(device)
     below = torch.from_numpy(np.array(prepared.behind[number])).to(device).float() / 255
     with torch.inference_mode():
         moment = Moment(
@@ -287,9 +300,17 @@ def _seen(school: School, prepared: Prepared, number: int) -> Bytes:
 # ---- what is kept
 
 
-def finish(engine: Engine, school: School, prepared: Prepared, library: Library, wish: Wish, into: Path) -> None:
+def finish(
+    engine: Engine,
+    school: School,
+    prepared: Prepared,
+    library: Library,
+    wish: Wish,
+    into: Path,
+    answers: Answers = (),
+) -> None:
     """Make the avatar in ``into``, which holds its library already, one of ``engine``, with what was learnt."""
-    _write(_talker(engine, school, prepared, library), prepared, library, into)
+    _write(replace(_talker(engine, school, prepared, library), answers=answers), prepared, library, into)
     _note(engine, school, prepared, wish, into)
 
 

@@ -1,0 +1,64 @@
+"""How far a head that has been learnt parts its lips when it is asked to: measured as a viewer sees it."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from vivavoce.engines.nerf.answers import Answers
+from vivavoce.engines.nerf.ears import gaping_lips
+from vivavoce.engines.person.library import Library
+from vivavoce.engines.person.verdict import SHUT
+from vivavoce.face.locate import FaceLocator
+from vivavoce.face.mesh import FaceMesh
+
+if TYPE_CHECKING:
+    from vivavoce.engines.nerf.training.prepare import Prepared
+
+__all__ = ["answers_of"]
+
+Bytes = npt.NDArray[np.uint8]
+F32 = npt.NDArray[np.float32]
+
+_LEVELS, _HEADS = 9, 5
+"""Gaps that are asked for, and pictures of the film that each is asked for in."""
+_BETWEEN = 3.0, 99.5
+"""Percentiles of the film's gaps within which they are."""
+
+
+def answers_of(
+    see: Callable[[int, F32], Bytes], prepared: "Prepared", library: Library, locator: FaceLocator
+) -> Answers:
+    """Gaps that were asked for and those that were seen, rising; none where too few faces can be found again.
+
+    ``see`` renders a picture of the film, by its number, with normalised features ``(8,)`` of a mouth.
+    """
+    own = library.features[library.usable, 0]
+    low, high = np.percentile(own, _BETWEEN)
+    asked = np.unique(np.linspace(low, high, _LEVELS).astype(np.float32))
+    rows = (gaping_lips(library, asked) - prepared.ear_mean) / prepared.ear_spread
+    numbers = _still(prepared, library)
+    n = len(prepared.poses)
+    points = prepared.square.placed(library.points[:n])
+    seen = np.array([[_gap(see(i, row), points[i], locator) for i in numbers] for row in rows], np.float64)
+    whole = np.isfinite(seen).all(axis=0)
+    if whole.sum() < 2 or len(asked) < 2:
+        return ()
+    usual = np.maximum.accumulate(np.median(seen[:, whole], axis=1))
+    return tuple((round(float(a), 5), round(float(b), 5)) for a, b in zip(asked, usual, strict=True))
+
+
+def _still(prepared: "Prepared", library: Library) -> list[int]:
+    """Some pictures of the whole film in which the mouth is shut, or nearly."""
+    good = np.array(prepared.good)
+    opening = library.opening[good]
+    shut = good[opening <= max(SHUT, float(np.percentile(opening, 10)))]
+    return sorted({int(shut[i]) for i in np.linspace(0, len(shut) - 1, _HEADS).astype(int)})
+
+
+def _gap(picture: Bytes, points: F32, locator: FaceLocator) -> float:
+    """Between the lips of a picture, eye distances; not a number where no face is found near ``points``."""
+    face = locator.follow(picture, FaceMesh(points))
+    face = face and locator.follow(picture, face)  # from the film's own mouth it has but half the way at once
+    return face.lip_gap if face else float("nan")
