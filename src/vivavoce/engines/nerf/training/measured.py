@@ -1,6 +1,6 @@
 """How far a head that has been learnt parts its lips when it is asked to: measured as a viewer sees it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,21 +32,30 @@ def answers_of(
 ) -> Answers:
     """Gaps that were asked for and those that were seen, rising; none where too few faces can be found again.
 
-    ``see`` renders a picture of the film, by its number, with normalised features ``(8,)`` of a mouth.
+    ``see`` renders a picture of the film, by its number, with normalised features ``(8,)`` of a mouth. Landmarks have
+    lips nearer to each other in small pictures, so what is seen is read by what the film's own pictures show.
     """
-    own = library.features[library.usable, 0]
-    low, high = np.percentile(own, _BETWEEN)
+    low, high = np.percentile(library.features[library.usable, 0], _BETWEEN)
     asked = np.unique(np.linspace(low, high, _LEVELS).astype(np.float32))
     rows = (gaping_lips(library, asked) - prepared.ear_mean) / prepared.ear_spread
-    numbers = _still(prepared, library)
     n = len(prepared.poses)
     points = prepared.square.placed(library.points[:n])
-    seen = np.array([[_gap(see(i, row), points[i], locator) for i in numbers] for row in rows], np.float64)
-    whole = np.isfinite(seen).all(axis=0)
-    if whole.sum() < 2 or len(asked) < 2:
+    numbers = _still(prepared, library)
+    seen = _usual([[_gap(see(i, row), points[i], locator) for i in numbers] for row in rows])
+    like = [_near(prepared, library, gap) for gap in asked]
+    filmed = _usual([[_gap(prepared.pictures[i], points[i], locator) for i in some] for some in like])
+    if len(asked) < 2 or not (np.isfinite(seen).all() and np.isfinite(filmed).all()):
         return ()
-    usual = np.maximum.accumulate(np.median(seen[:, whole], axis=1))
-    return tuple((round(float(a), 5), round(float(b), 5)) for a, b in zip(asked, usual, strict=True))
+    shown = np.interp(seen, filmed + 1e-9 * np.arange(len(filmed)), asked)
+    return tuple((round(float(a), 5), round(float(b), 5)) for a, b in zip(asked, shown, strict=True))
+
+
+def _usual(gaps: Sequence[Sequence[float]]) -> npt.NDArray[np.float64]:
+    """The median of each row, and none below the one before; not a number where most of a row are none."""
+    rows = np.asarray(gaps, np.float64)
+    known = np.isfinite(rows).sum(axis=1) * 2 > rows.shape[1]
+    usual = [float(np.nanmedian(row)) if there else np.nan for row, there in zip(rows, known, strict=True)]
+    return np.asarray(np.maximum.accumulate(usual), np.float64)
 
 
 def _still(prepared: "Prepared", library: Library) -> list[int]:
@@ -57,8 +66,14 @@ def _still(prepared: "Prepared", library: Library) -> list[int]:
     return sorted({int(shut[i]) for i in np.linspace(0, len(shut) - 1, _HEADS).astype(int)})
 
 
+def _near(prepared: "Prepared", library: Library, gap: float) -> list[int]:
+    """Some pictures in which the lips part about so far."""
+    good = np.array(prepared.good)
+    return [int(i) for i in good[np.abs(library.features[good, 0] - gap).argsort()[:_HEADS]]]
+
+
 def _gap(picture: Bytes, points: F32, locator: FaceLocator) -> float:
     """Between the lips of a picture, eye distances; not a number where no face is found near ``points``."""
-    face = locator.follow(picture, FaceMesh(points))
+    face = locator.follow(np.ascontiguousarray(picture), FaceMesh(points))
     face = face and locator.follow(picture, face)  # from the film's own mouth it has but half the way at once
     return face.lip_gap if face else float("nan")
