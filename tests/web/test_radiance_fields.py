@@ -219,3 +219,20 @@ def test_where_torch_is_they_are_offered_and_need_no_stand_in(house: Served, fil
     assert requests.delete(f"{house.url}/v1/jobs/{job['id']}", timeout=30).json()["state"] == "cancelled"
     made = form(house, "/video_generation", VIDEO | {"model_param": "toy", "target_text": "Hello."}).json()
     assert "toy was not made by SyncTalk: toy is played by toy" in made["message"]
+
+
+def test_an_ear_whose_file_is_not_here_is_neither_offered_nor_taken(
+    start: Callable[..., AbstractContextManager[Served]], tmp_path: Path
+) -> None:
+    def ears(server: Served) -> list[str]:
+        options = requests.get(f"{server.url}/v1/models", timeout=60).json()["options"]
+        return next(list(one["words"]) for one in options if one["name"] == "ear")
+
+    with start(models__dir=str(tmp_path), work__processes="1") as server:
+        assert ears(server) == ["lips", "mel"]
+        answer = native(server, b"not looked at", engine="synctalk", options="ear=ave")
+        assert answer.status_code == 503
+        assert "audio_visual_encoder.pth" in answer.json()["detail"]
+        (tmp_path / "audio_visual_encoder.pth").write_bytes(b"weights")
+        assert ears(server) == ["lips", "mel", "ave"]
+        assert native(server, b"no film", engine="synctalk", options="ear=ave").status_code == 415

@@ -13,9 +13,10 @@ from starlette.datastructures import UploadFile
 from vivavoce.errors import Conflict, EngineUnavailable, InvalidInput, UnsupportedMedia
 from vivavoce.media import video
 from vivavoce.media.kinds import kind_of
+from vivavoce.models import ModelStore
 from vivavoce.nouns import Job
 from vivavoce.studio.forecast import FIELDS, advice, field_seconds, step_seconds
-from vivavoce.studio.parameters import consent_note, default_trainer
+from vivavoce.studio.parameters import OPTIONS, consent_note, default_trainer
 from vivavoce.studio.service import SOURCE
 from vivavoce.studio.tuition import TRAINING
 from vivavoce.web import direction
@@ -24,7 +25,7 @@ from vivavoce.web.orders import Kept, kept
 from vivavoce.web.services import Services
 from vivavoce.web.voices import agreed
 
-__all__ = ["MOST_SECONDS", "Pupil", "consent_of", "default_engine", "enrolled", "learns_note", "pace"]
+__all__ = ["MOST_SECONDS", "Pupil", "consent_of", "default_engine", "enrolled", "learns_note", "pace", "words_of"]
 
 MOST_SECONDS = 1800.0
 """Of a film that a person is learnt from."""
@@ -53,9 +54,15 @@ async def enrolled(services: Services, pupil: Pupil, film: UploadFile | Path, **
     """The training, queued; ``order`` as ``Services.submit`` takes it.
 
     Raises ``Conflict`` for a name that is taken by an avatar that no training made, or is being made; ``InvalidInput``,
-    ``TooLarge`` and ``UnsupportedMedia`` for a film that cannot be used, ``Overloaded``.
+    ``TooLarge`` and ``UnsupportedMedia`` for a film that cannot be used, ``EngineUnavailable`` for an ear whose file is
+    not here, ``Overloaded``.
     """
     key = order.get("key")
+    if (ear := pupil.options.get("ear")) and pupil.engine in FIELDS and ear not in words_of(services, "ear"):
+        raise EngineUnavailable(
+            f"ear={ear} needs audio_visual_encoder.pth, which is not here; put it into the folder that "
+            "VIVAVOCE_MODELS__DIR names, or leave ear out."
+        )
     if pupil.name:  # again below; here it spares a long upload its way to the disk
         await _check_name(services, pupil.name, order.get("owner", ""), key)
     about: list[video.Probe] = []
@@ -71,6 +78,13 @@ async def enrolled(services: Services, pupil: Pupil, film: UploadFile | Path, **
         if source.id is not None:
             await services.artifacts.remove(source.id)
         raise
+
+
+def words_of(services: Services, name: str) -> list[str]:
+    """What an option may be on this server, where it is no number: an ear may need a file of the operator's."""
+    held = services.settings.models
+    missing = set() if ModelStore(held.dir, held.cache, held.offline).own("ave") else {"ave"}
+    return [word for word in OPTIONS[name].words if word not in missing]
 
 
 def pace(services: Services, engine: str, device: str = "") -> float | None:

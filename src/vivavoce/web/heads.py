@@ -29,6 +29,7 @@ from vivavoce.web.enrolment import (
     enrolled,
     learns_note,
     pace,
+    words_of,
 )
 from vivavoce.web.orders import attends, checked, idempotency_key, job_answer
 from vivavoce.web.services import Services, Use, owner_of
@@ -168,7 +169,7 @@ async def models(services: Use) -> HeadsOut:
                 low=None if option.words else option.low,
                 high=None if option.words else option.high,
                 whole=option.whole,
-                words=list(option.words),
+                words=words_of(services, name),
             )
             for name, option in OPTIONS.items()
         ],

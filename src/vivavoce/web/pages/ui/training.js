@@ -339,6 +339,8 @@ try {
   taken = (await getJson("/v1/avatars")).avatars;
   $("engine").replaceChildren(...offer.engines.map(({ engine }) => new Option(TITLES[engine] ?? engine, engine, false, engine === offer.default_engine)));
   $("engineField").hidden = offer.engines.length < 2;
+  const ears = offer.options.find(({ name }) => name === "ear")?.words ?? [];
+  for (const option of [...$("ear").options]) if (!ears.includes(option.value)) option.remove();
   choose();
   await resume();
 } catch (error) {
