@@ -74,7 +74,10 @@ def track(meshes: Iterable[FaceMesh | None]) -> Track:
     if not seen.any():
         raise ValueError("no face in any picture")
     there = np.flatnonzero(seen)
-    nearest = there[np.abs(np.arange(len(found))[:, None] - there).argmin(axis=1)]
+    all_ = np.arange(len(found))
+    after = there[np.searchsorted(there, all_).clip(max=len(there) - 1)]
+    before = there[(np.searchsorted(there, all_, side="right") - 1).clip(min=0)]
+    nearest = np.where(np.abs(all_ - before) <= np.abs(all_ - after), before, after)
     points = np.stack([m.points for m in (found[i] for i in nearest) if m is not None])
     confidence = np.array([0.0 if m is None else m.confidence for m in found], np.float32)
     return Track(points.astype(np.float32), seen, confidence)

@@ -44,6 +44,8 @@ _FADE = 6
 """Pictures over which the mouth's drive fades beside a picture without a face."""
 _WORK = 64
 """Cells along each side of the reference in which the light is measured."""
+_TARGETS = 1024
+"""Pictures whose places are found together."""
 
 
 def picture_of(planes: Planes) -> Bytes:
@@ -333,11 +335,13 @@ def _light(
     sigma = 0.13 * mesh.eye_distance * _WORK / width
     spread = cv2.GaussianBlur(skin, (0, 0), sigma)[..., None] + 1e-3
     targets = controls(steady.points[..., :2]).astype(np.float32)
-    # In one product: so many small ones would cost more in calls than in sums.
-    everywhere = matrix @ targets.transpose(1, 0, 2).reshape(len(targets[0]), -1)
     out = np.empty((len(targets), LIGHT, LIGHT, 3), np.float32)
     for number in range(len(targets)):
-        there = everywhere[:, 2 * number : 2 * number + 2]
+        at_once = number % _TARGETS
+        if at_once == 0:  # in one product: so many small ones would cost more in calls than in sums
+            some = targets[number : number + _TARGETS]
+            everywhere = matrix @ some.transpose(1, 0, 2).reshape(len(targets[0]), -1)
+        there = everywhere[:, 2 * at_once : 2 * at_once + 2]
         places = ((there + 0.5) * shrink - 0.5).reshape(_WORK, _WORK, 2)
         rgb = np.asarray(cv2.GaussianBlur(picture_of(reel[number]), (0, 0), 1.0), np.uint8)
         seen = sample(rgb, places, cv2.BORDER_REPLICATE).astype(np.float32)
@@ -347,9 +351,7 @@ def _light(
         report(number / len(targets))
     kernel = np.exp(-0.5 * (np.arange(-4, 5) / 1.5) ** 2)
     padded = np.concatenate([out[:1].repeat(4, 0), out, out[-1:].repeat(4, 0)])
-    return np.asarray(
-        np.sum([w * padded[i : i + len(out)] for i, w in enumerate(kernel / kernel.sum())], axis=0), np.float32
-    )
+    return np.asarray(sum(w * padded[i : i + len(out)] for i, w in enumerate(kernel / kernel.sum())), np.float32)
 
 
 def _blur(sharp: F32, reference: Bytes, mesh: FaceMesh, best: float) -> F32:

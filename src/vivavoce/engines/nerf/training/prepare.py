@@ -139,7 +139,7 @@ def prepare(
     pictures, behind, plate = _layers(library, folder, work, models, square, report)
     mean, spread = (heard.mean(axis=0), heard.std(axis=0) + 1e-4) if ear == "lips" else _unchanged(heard)
     small = Square(square.x, square.y, square.side, _MASK)
-    masks = [layers.face_mask(p, (_MASK, _MASK)) * 255 + 0.5 for p in small.placed(library.points[:n])]
+    masks = [np.uint8(layers.face_mask(p, (_MASK, _MASK)) * 255 + 0.5) for p in small.placed(library.points[:n])]
     return Prepared(
         square=square,
         camera=Camera(found.focal, (centre[0], centre[1]), pixels, pixels),
@@ -155,7 +155,7 @@ def prepare(
         faces=_boxes(points, points, _FACE_MARGIN, pixels),
         lids=_boxes(points[:, _LIDS], points, _LID_MARGIN, pixels),
         heads=_heads(points, pixels),
-        masks=np.stack(masks).astype(np.uint8),
+        masks=np.stack(masks),
         good=tuple(np.flatnonzero(library.usable[:n] & library.seen[:n]).tolist()),
         error=found.error,
     )
