@@ -77,11 +77,13 @@ async def page(
     return [job_of(row) for row in (await connection.execute(newest)).mappings()], total
 
 
-async def tried(connection: AsyncConnection) -> Sequence[str]:
-    """Ids of detached jobs whose last attempt was not the first, or was begun and did not succeed."""
+async def tried(connection: AsyncConnection, kinds: Collection[str]) -> Sequence[str]:
+    """Ids of detached jobs with events of these kinds whose last attempt was not the first, or did not succeed."""
     vain = jobs.c.state.in_(("queued", "failed", "cancelled")) & (jobs.c.attempt > 0)
     again = jobs.c.state.in_(("running", "succeeded")) & (jobs.c.attempt > 1)
-    return (await connection.scalars(select(jobs.c.id).where(jobs.c.attached.is_(False), vain | again))).all()
+    told = exists().where(events.c.job == jobs.c.id, events.c.type.in_(kinds))
+    found = await connection.scalars(select(jobs.c.id).where(jobs.c.attached.is_(False), vain | again, told))
+    return found.all()
 
 
 async def counts(connection: AsyncConnection) -> dict[JobState, int]:

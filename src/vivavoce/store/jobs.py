@@ -210,9 +210,9 @@ class JobTable:
         now = self._clock()
         return await self._database.write(lambda c: _leases.recover(c, now), self._tell_all)
 
-    async def tried(self) -> Sequence[str]:
-        """Ids of the detached jobs with an attempt that came to nothing: it may have left something."""
-        return await self._database.read(history.tried)
+    async def tried(self, kinds: Collection[str]) -> Sequence[str]:
+        """Ids of the detached jobs with an attempt that came to nothing and told of something: it may be left."""
+        return await self._database.read(lambda c: history.tried(c, kinds))
 
     async def get(self, id: str, *, owner: str | None = None) -> Job:  # noqa: A002
         """One job. Raises ``NotFound``, also when it is another owner's."""

@@ -30,6 +30,8 @@ _NOBODYS_SECONDS = 60.0
 """Age of an upload that belongs to no job: younger ones may be on their way to theirs."""
 _PAGE = 200
 """Jobs looked at in one go."""
+_PUBLISHED = ("sound", "film")
+"""Events that name a file."""
 _ALL = 1_000_000
 """More events than a job has."""
 
@@ -152,14 +154,14 @@ class Upkeep:
             return
         events = await self._jobs.events(job.id, limit=_ALL)
         until = max((e.seq for e in events if e.type == "state" and e.data["state"] != "running"), default=0)
-        tried = {e.data["id"] for e in events if e.seq < until and e.type in ("sound", "film")}
+        tried = {e.data["id"] for e in events if e.seq < until and e.type in _PUBLISHED}
         result = (await self._now(job)).result or {}  # read after the events: when they tell of its end, it is there
         for id_ in tried - {piece["id"] for piece in result.get("pieces", ())}:
             await self._artifacts.remove(id_, even_if_read=True)
 
     async def _recover_often(self) -> None:
         try:  # a server may have died between freeing a job, or ending it, and clearing up behind it
-            for id_ in await self._jobs.tried():
+            for id_ in await self._jobs.tried(_PUBLISHED):
                 with suppress(NotFound):
                     await self._clear_up(await self._jobs.get(id_))
         except Exception as e:  # noqa: BLE001 - as below
