@@ -1,6 +1,7 @@
 """A film is taken apart once, however often that is interrupted, and only where there is room for it."""
 
 import shutil
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,18 +10,27 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
+pytest.importorskip("safetensors")
 pytestmark = pytest.mark.neural
 
 from carried import avatar as film_of_a_person  # noqa: E402  torch first, or the file is skipped
+from fields import avatar as field_of_a_person  # noqa: E402
+from vivavoce.engines.nerf.engine import ErNerfFace  # noqa: E402
+from vivavoce.engines.nerf.files import BEHIND  # noqa: E402
+from vivavoce.engines.nerf.talker import load  # noqa: E402
+from vivavoce.engines.nerf.training import learning  # noqa: E402
 from vivavoce.engines.nerf.training import prepare as rooms  # noqa: E402
+from vivavoce.engines.nerf.training.measured import torso_psnr  # noqa: E402
 from vivavoce.engines.nerf.training.prepare import Prepared, prepare  # noqa: E402
 from vivavoce.engines.person import store  # noqa: E402
 from vivavoce.engines.person.library import Library  # noqa: E402
 from vivavoce.errors import Cancelled, TooLarge  # noqa: E402
 from vivavoce.models import ModelStore  # noqa: E402
+from vivavoce.nouns import Canvas  # noqa: E402
 
 MODELS = ModelStore(offline=True)
+CHANCE = torch.Generator().manual_seed(1)
 
 
 @pytest.fixture(scope="module")
@@ -106,3 +116,44 @@ def test_a_film_that_finds_no_room_is_refused_before_anything_is_written(
     assert list((tmp_path / "work").iterdir()) == []
     free += 1
     assert taken(library, person, tmp_path / "work")[0] is not None
+
+
+class FilmsOwn:
+    """A torso that is the film's own, but for some noise."""
+
+    def __init__(self, prepared: Prepared, noise: float = 0.0) -> None:
+        self._prepared = prepared
+        self._noise = noise
+
+    def __call__(self, at: Any, pose: Any) -> tuple[Any, Any, None]:
+        number = int(np.abs(self._prepared.poses - pose.numpy()).sum(axis=(1, 2)).argmin())
+        own = torch.from_numpy(np.array(self._prepared.behind[number])).reshape(-1, 3) / 255
+        assert len(at) == len(own), "so small a picture is painted at once"
+        return torch.ones(len(at), 1), own + self._noise * torch.randn(own.shape, generator=CHANCE), None
+
+
+def test_a_torso_is_compared_with_the_films_own(library: Library, person: Path, tmp_path: Path) -> None:
+    prepared, _ = taken(library, person, tmp_path)
+    assert prepared is not None
+    apart = 1e-4 * np.arange(len(prepared.poses), dtype=np.float32)  # a head that is held still has one pose
+    prepared, here = replace(prepared, poses=prepared.poses + apart[:, None, None]), torch.device("cpu")
+    assert torso_psnr(FilmsOwn(prepared), prepared, here) == pytest.approx(90)  # type: ignore[arg-type]
+    assert torso_psnr(FilmsOwn(prepared, 0.02), prepared, here) == pytest.approx(34, abs=0.2)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("least", "whose"), [(34.0, "film"), (0.0, "net")])
+def test_a_torso_that_is_less_than_the_films_is_the_films(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, least: float, whose: str
+) -> None:
+    monkeypatch.setattr(learning, "_LIKE_THE_FILM", least)
+    into = tmp_path / "head"
+    made = field_of_a_person(into, "ernerf")
+    assert store.about(into, "ernerf")["ernerf"]["torso"] == whose
+    assert (load(into).torso is None) == (whose == "film")
+    assert (into / BEHIND).exists() == (whose == "film")
+    face = ErNerfFace(offline=True, device="cpu", threads=1)
+    canvas = Canvas(128, 128, 25)
+    frames = [frame.image for frame in face.idle(made, canvas=canvas, seconds=0.2)]
+    assert len(frames) == 5
+    assert {image.shape for image in frames} == {(128, 128, 3)}
+    assert min(np.ptp(image) for image in frames) > 50

@@ -28,7 +28,7 @@ from vivavoce.engines.nerf.field.picture import Moment, picture
 from vivavoce.engines.nerf.files import BEHIND, Engine
 from vivavoce.engines.nerf.talker import Talker, save
 from vivavoce.engines.nerf.training.losses import Compare
-from vivavoce.engines.nerf.training.measured import answers_of
+from vivavoce.engines.nerf.training.measured import answers_of, torso_psnr
 from vivavoce.engines.nerf.training.prepare import Prepared, prepare
 from vivavoce.engines.nerf.training.school import Plan, Progress, School
 from vivavoce.engines.neural.device import place
@@ -62,6 +62,8 @@ _FILMED = 300.0
 """Seconds of a film, from its beginning, that are learnt from and replayed: what these heads were published with."""
 _LIPS, _TORSO = 0.15, 0.15
 """Of the steps; a face that is laid over its film has no torso."""
+_LIKE_THE_FILM = 34.0
+"""Decibels (PSNR) that a torso has to reach; edges are ragged below, and the film has a torso too."""
 _KEEP, _SHOW = (5.0, 60.0), (5.0, 30.0)
 """Seconds from one checkpoint or preview to the next: a 20th of the time so far, within these."""
 _NEWER = 0.1
@@ -318,9 +320,10 @@ def _talker(engine: Engine, school: School, prepared: Prepared, library: Library
     head: Any = Head(school.plan.shape, dense=True).to(school.device)
     head.load_state_dict(school.mean.state_dict())
     torso: Any = None
-    if school.torso is not None and school.step == school.plan.steps:  # else the film's own is better
+    learnt = school.torso if school.step == school.plan.steps else None
+    if learnt is not None and torso_psnr(learnt, prepared, school.device) >= _LIKE_THE_FILM:  # else its own is better
         torso = Torso(school.plan.shape.codes).to(school.device)
-        torso.load_state_dict(school.torso.state_dict())
+        torso.load_state_dict(learnt.state_dict())
     if head.shape.code:
         looks = head.individual_codes.detach().cpu().numpy()
         head.individual_codes.data.copy_(torch.from_numpy(_smooth(looks, prepared.good)))
@@ -370,6 +373,7 @@ def _note(engine: Engine, school: School, prepared: Prepared, wish: Wish, into: 
         "steps": school.step,
         "pose_error": round(prepared.error, 4),
         "focal": round(prepared.camera.focal, 1),
+        "torso": "film" if (into / BEHIND).exists() else "net",
         **_figures(school, prepared),
     }
     store.write_about(into, facts)

@@ -1,22 +1,22 @@
-"""How far a head that has been learnt parts its lips when it is asked to: measured as a viewer sees it."""
+"""What has been learnt, measured as a viewer sees it: how far the lips part when asked to, and how like a torso is."""
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from vivavoce.engines.nerf.answers import Answers
 from vivavoce.engines.nerf.ears import gaping_lips
+from vivavoce.engines.nerf.field.networks import Torso
+from vivavoce.engines.nerf.field.rays import pixels
+from vivavoce.engines.nerf.training.prepare import Prepared
 from vivavoce.engines.person.library import Library
 from vivavoce.engines.person.verdict import SHUT
 from vivavoce.face.locate import FaceLocator
 from vivavoce.face.mesh import FaceMesh
 
-if TYPE_CHECKING:
-    from vivavoce.engines.nerf.training.prepare import Prepared
-
-__all__ = ["answers_of"]
+__all__ = ["answers_of", "torso_psnr"]
 
 Bytes = npt.NDArray[np.uint8]
 F32 = npt.NDArray[np.float32]
@@ -27,9 +27,31 @@ _BETWEEN = 3.0, 99.5
 """Percentiles of the film's gaps within which they are."""
 
 
-def answers_of(
-    see: Callable[[int, F32], Bytes], prepared: "Prepared", library: Library, locator: FaceLocator
-) -> Answers:
+_TORSOS, _AT_ONCE = 8, 1 << 15
+"""Pictures in which a torso is compared, and pixels that are painted together."""
+
+
+def torso_psnr(torso: Torso, prepared: Prepared, device: torch.device) -> float:
+    """How near a torso over the wall comes to the film's own, decibels; the mean of some pictures."""
+    camera = prepared.camera
+    at = pixels(camera.width, camera.height, device)
+    wall = torch.from_numpy(np.array(prepared.plate)).to(device).reshape(-1, 3) / 255
+    found = []
+    for number in prepared.good[:: max(1, len(prepared.good) // _TORSOS)]:
+        pose = torch.from_numpy(prepared.poses[number]).to(device)
+        made = []
+        with torch.inference_mode():
+            for first in range(0, len(at), _AT_ONCE):
+                part = slice(first, first + _AT_ONCE)
+                opacity, colour = torso(at[part], pose)[:2]
+                made.append(colour * opacity + wall[part] * (1 - opacity))
+        own = torch.from_numpy(np.array(prepared.behind[number])).to(device).reshape(-1, 3) / 255
+        error = float(((torch.cat(made) - own) ** 2).mean())
+        found.append(-10 * np.log10(max(error, 1e-9)))
+    return float(np.mean(found))
+
+
+def answers_of(see: Callable[[int, F32], Bytes], prepared: Prepared, library: Library, locator: FaceLocator) -> Answers:
     """Gaps that were asked for and those that were seen, rising; none where too few faces can be found again.
 
     ``see`` renders a picture of the film, by its number, with normalised features ``(8,)`` of a mouth. Landmarks have
@@ -58,7 +80,7 @@ def _usual(gaps: Sequence[Sequence[float]]) -> npt.NDArray[np.float64]:
     return np.asarray(np.maximum.accumulate(usual), np.float64)
 
 
-def _still(prepared: "Prepared", library: Library) -> list[int]:
+def _still(prepared: Prepared, library: Library) -> list[int]:
     """Some pictures of the whole film in which the mouth is shut, or nearly."""
     good = np.array(prepared.good)
     opening = library.opening[good]
@@ -66,7 +88,7 @@ def _still(prepared: "Prepared", library: Library) -> list[int]:
     return sorted({int(shut[i]) for i in np.linspace(0, len(shut) - 1, _HEADS).astype(int)})
 
 
-def _near(prepared: "Prepared", library: Library, gap: float) -> list[int]:
+def _near(prepared: Prepared, library: Library, gap: float) -> list[int]:
     """Some pictures in which the lips part about so far."""
     good = np.array(prepared.good)
     return [int(i) for i in good[np.abs(library.features[good, 0] - gap).argsort()[:_HEADS]]]
