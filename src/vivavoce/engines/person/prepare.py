@@ -39,7 +39,7 @@ from vivavoce.nouns import Audio, Avatar
 from vivavoce.ports import Report as Told
 from vivavoce.text.cepstrum import HOP, log_mel, silences
 
-__all__ = ["FILMED", "LONGEST", "MIN_FPS", "SHORTEST", "prepare"]
+__all__ = ["LONGEST", "MIN_FPS", "SHORTEST", "prepare"]
 
 F32 = npt.NDArray[np.float32]
 _Place = tuple[float, float, float]
@@ -50,7 +50,7 @@ SHORTEST, LONGEST = 8.0, 1800.0
 MIN_FPS = 12.0
 _MOST = 4000
 """Pictures that are looked at; of a longer film, those with speech."""
-FILMED = 60.0
+_FILMED = 60.0
 """Seconds, from the beginning, that are kept as a film to be replayed, unless more are asked for."""
 _MARGIN = 0.3
 """Seconds around speech that are looked at."""
@@ -80,7 +80,7 @@ def prepare(
     *,
     work: Path | None = None,
     report: Told = lambda *_: None,
-    filmed: float = FILMED,
+    filmed: float = _FILMED,
 ) -> Avatar:
     """Make the avatar of the person in the video ``source``, in the existing folder ``into``, which names it.
 

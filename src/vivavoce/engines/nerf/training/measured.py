@@ -25,8 +25,6 @@ _LEVELS, _HEADS = 9, 5
 """Gaps that are asked for, and pictures of the film that each is asked for in."""
 _BETWEEN = 3.0, 99.5
 """Percentiles of the film's gaps within which they are."""
-
-
 _TORSOS, _AT_ONCE = 8, 1 << 15
 """Pictures in which a torso is compared, and pixels that are painted together."""
 
@@ -65,7 +63,7 @@ def answers_of(see: Callable[[int, F32], Bytes], prepared: Prepared, library: Li
     numbers = _still(prepared, library)
     seen = _usual([[_gap(see(i, row), points[i], locator) for i in numbers] for row in rows])
     like = [_near(prepared, library, gap) for gap in asked]
-    filmed = _usual([[_gap(prepared.pictures[i], points[i], locator) for i in some] for some in like])
+    filmed = _usual([[_gap(np.asarray(prepared.pictures[i]), points[i], locator) for i in some] for some in like])
     if len(asked) < 2 or not (np.isfinite(seen).all() and np.isfinite(filmed).all()):
         return ()
     shown = np.interp(seen, filmed + 1e-9 * np.arange(len(filmed)), asked)
@@ -96,6 +94,6 @@ def _near(prepared: Prepared, library: Library, gap: float) -> list[int]:
 
 def _gap(picture: Bytes, points: F32, locator: FaceLocator) -> float:
     """Between the lips of a picture, eye distances; not a number where no face is found near ``points``."""
-    face = locator.follow(np.ascontiguousarray(picture), FaceMesh(points))
+    face = locator.follow(picture, FaceMesh(points))
     face = face and locator.follow(picture, face)  # from the film's own mouth it has but half the way at once
     return face.lip_gap if face else float("nan")
