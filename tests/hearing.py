@@ -23,6 +23,10 @@ DESK, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 SLOW = 60_000
 """Milliseconds that a busy machine may take."""
 MICROPHONE = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+NAMELESS = """[...document.querySelectorAll("button, a, input, select, textarea, progress, [role=slider]")]
+    .filter(e => e.offsetParent && !e.ariaLabel && !e.labels?.length)
+    .filter(e => !(e.matches("a, button") && e.textContent.trim())).map(e => e.outerHTML)"""
+"""What can be seen and used, and has no name that a screen reader could read out: an expression of JavaScript."""
 Open = Callable[..., "Page"]
 
 
@@ -88,6 +92,11 @@ def noisy_sentences(voice: EspeakVoice) -> bytes:
 def fits(page: "Page") -> bool:
     width: int = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     return width <= 0
+
+
+def nameless(page: "Page") -> list[str]:
+    found: list[str] = page.evaluate(NAMELESS)
+    return found
 
 
 def choose(page: "Page", place: str, data: bytes | Path, name: str = "noisy.wav") -> None:

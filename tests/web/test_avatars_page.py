@@ -12,6 +12,7 @@ import pytest
 import requests
 from PIL import Image
 
+from hearing import DESK, PHONE, SLOW, fits, launched, started
 from serving import Served
 from vivavoce.engines.photo import bundle
 from vivavoce.studio.scene import builtin_avatars
@@ -20,24 +21,14 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the dependency group browser is not installed")
-CHROMIUM = Path("/usr/bin/chromium")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="Debian's chromium is not installed"),
-    pytest.mark.usefixtures("locator"),
-]
+pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("locator")]
 expect = sync_api.expect
-DESK, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
-SLOW = 60_000
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
-    options = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=options)
+    with started() as playwright, launched(playwright) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(params=[DESK, PHONE], ids=["desk", "phone"])
@@ -65,11 +56,6 @@ def portrait() -> bytes:
 
 def choose(page: "Page", name: str, data: bytes, kind: str = "image/jpeg") -> None:
     page.set_input_files("#file", {"name": name, "mimeType": kind, "buffer": data})
-
-
-def fits(page: "Page") -> bool:
-    width: int = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    return width <= 0
 
 
 def middle(dot: "Locator") -> tuple[float, float]:

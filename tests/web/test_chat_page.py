@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from hearing import DESK, MICROPHONE, PHONE, SLOW, Open, fits, hearing_tones, launched, opening, started, until
+from hearing import (
+    DESK,
+    MICROPHONE,
+    PHONE,
+    SLOW,
+    Open,
+    fits,
+    hearing_tones,
+    launched,
+    nameless,
+    opening,
+    started,
+    until,
+)
 from partners import KEY, Partner, partner
 from serving import Served
 
@@ -90,12 +103,7 @@ def test_everything_fits_and_has_a_name(page: "Page") -> None:
     assert fits(page)
     page.evaluate("who.open = true")
     assert fits(page)
-    nameless = page.evaluate(
-        """() => [...document.querySelectorAll("button, a, input, select, textarea")]
-            .filter(e => e.offsetParent && !e.ariaLabel && !e.labels?.length)
-            .filter(e => !(e.matches("a, button") && e.textContent.trim())).map(e => e.outerHTML)"""
-    )
-    assert nameless == []
+    assert nameless(page) == []
     assert page.locator("h1").count() == 1
 
 

@@ -7,19 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from hearing import DESK, PHONE, fits, launched, nameless, started
 from serving import Served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="the dependency group browser is not installed")
-CHROMIUM = Path("/usr/bin/chromium")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="Debian's chromium is not installed"),
-]
+pytestmark = pytest.mark.browser
 expect = sync_api.expect
-DESK, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 PATHS = (
     "/",
     "/realtime",
@@ -36,11 +32,8 @@ PATHS = (
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
-    options = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=options)
+    with started() as playwright, launched(playwright) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(params=[DESK, PHONE], ids=["desk", "phone"])
@@ -56,23 +49,12 @@ def page(browser: "Browser", server: Served, request: pytest.FixtureRequest) -> 
     assert wrong == []
 
 
-def fits(page: "Page") -> bool:
-    width: int = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    return width <= 0
-
-
 @pytest.mark.parametrize("path", PATHS)
 def test_pages_fit_and_name_everything(page: "Page", path: str) -> None:
     page.goto(path)
     page.wait_for_load_state("networkidle")
     assert fits(page)
-    nameless = page.evaluate(
-        """() => [...document.querySelectorAll("button, a, input, select, textarea, progress")]
-            .filter(e => e.offsetParent && !e.ariaLabel && !e.labels?.length)
-            .filter(e => !(e.matches("a, button") && e.textContent.trim()))
-            .map(e => e.outerHTML)"""
-    )
-    assert nameless == []
+    assert nameless(page) == []
     assert page.locator("h1").count() == 1
     assert page.locator("img:not([alt])").count() == 0
 

@@ -12,7 +12,21 @@ import numpy.typing as npt
 import pytest
 import requests
 
-from hearing import DESK, MICROPHONE, PHONE, SLOW, Open, fits, hearing_tones, launched, opening, started, until
+from hearing import (
+    DESK,
+    MICROPHONE,
+    NAMELESS,
+    PHONE,
+    SLOW,
+    Open,
+    fits,
+    hearing_tones,
+    launched,
+    nameless,
+    opening,
+    started,
+    until,
+)
 from people import enrolled, listed, recording
 from serving import Served
 from vivavoce.engines.espeak import EspeakVoice
@@ -111,13 +125,23 @@ def test_everything_fits_and_has_a_name(page: "Page", house: Served, heard: byte
     page.click("#builtin summary")
     give(page, ("a recording with a name that is much too long for a phone, and even for a desk.wav", heard))
     assert fits(page)
-    nameless = page.evaluate(
-        """() => [...document.querySelectorAll("button, a, input, select, textarea, progress, [role=slider]")]
-            .filter(e => e.offsetParent && !e.ariaLabel && !e.labels?.length)
-            .filter(e => !(e.matches("a, button") && e.textContent.trim())).map(e => e.outerHTML)"""
-    )
-    assert nameless == []
+    assert nameless(page) == []
     assert page.locator("h1").count() == 1
+
+
+def test_a_file_has_names_and_says_that_it_is_judged_from_the_start(page: "Page") -> None:
+    unnamed, chip = page.evaluate(
+        f"""() => {{
+            const chosen = new DataTransfer();
+            chosen.items.add(new File([new Uint8Array(4096)], "take.wav", {{ type: "audio/wav" }}));
+            const input = document.querySelector("#takes input[type=file]");
+            input.files = chosen.files;
+            input.dispatchEvent(new Event("change"));
+            return [{NAMELESS}, document.querySelector(".kept .chip").textContent];
+        }}"""
+    )
+    assert (unnamed, chip) == ([], "…")
+    expect(page.locator(".kept .chip")).to_have_text("not judged", timeout=SLOW)
 
 
 @pytest.mark.parametrize("tongue", ["ru", "kk", "ko", "zh"])

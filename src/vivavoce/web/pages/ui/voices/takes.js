@@ -115,6 +115,7 @@ export class Takes {
     item.querySelector(".remove").addEventListener("click", () => this.#remove(take));
     this.all.push(take);
     this.#find(".kept").append(item);
+    this.#describe();
     this.#changed();
     const [playable, verdict] = await Promise.all([player.load([{ blob: file }]), judged(file)]);
     take.judged = verdict;
