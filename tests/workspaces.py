@@ -20,6 +20,7 @@ ROWS: dict[str, tuple[str, tuple[int, ...]]] = {
     "deepspeech": ("ds", (16, 29)),
     "esperanto": ("eo", (16, 44)),
     "hubert": ("hu", (2, 1024)),
+    "hubert_cn": ("hu_cn", (2, 1024)),
     "ave": ("ave", (512,)),
 }
 """Files of features, and the shape of their rows."""

@@ -56,6 +56,8 @@ class Weight:
     """Where a folder is fetched from, when it is asked for by name."""
     parts: tuple[Part, ...] = ()
     """The files of a folder; ``file`` is then its name, ``bytes`` those of all."""
+    holds: tuple[str, ...] = ()
+    """Files that a folder of the operator's own has at least; ``file`` is then its name."""
     others: tuple[str, ...] = ()
     """Other names that the operator's own file may have, the preferred ones first."""
 
@@ -66,12 +68,18 @@ class Weight:
 
     def lies_at(self, path: Path) -> bool:
         """Whether it is there, with all its parts."""
-        return all((path / part.file).is_file() for part in self.parts) if self.parts else path.is_file()
+        within = self.holds or tuple(part.file for part in self.parts)
+        return all((path / name).is_file() for name in within) if within else path.is_file()
 
 
 def _mediapipe(name: str, path: str, size: int, sha256: str, purpose: str) -> Weight:
     member = WheelMember("mediapipe", "0.10.21", f"mediapipe/modules/{path}", bytes=35_622_638)
     return Weight(name, Path(path).name, size, sha256, "Apache-2.0", purpose, (member,))
+
+
+def _transformer(name: str, folder: str, what: str) -> Weight:
+    purpose = f"hears for imported heads of ER-NeRF ({what}), a folder of your own"
+    return Weight(name, folder, 0, None, "of whoever made it; see its card", purpose, holds=("config.json",))
 
 
 _GTCRN = "https://raw.githubusercontent.com/Xiaobin-Rong/gtcrn/3862c44808dca492ea5a8a145d2dc2a1028d08c8"
@@ -157,6 +165,9 @@ CATALOGUE: Mapping[str, Weight] = {
             "hears for heads of SyncTalk (its audio-visual encoder), a file of your own",
             others=("audio_visual_encoder.safetensors",),
         ),
+        _transformer("hubert", "hubert-large-ls960-ft", "trained on English"),
+        _transformer("hubert-cn", "exp_w2v2t_zh-cn_hubert_s449", "tuned on Chinese"),
+        _transformer("wav2vec2-esperanto", "wav2vec2-large-xlsr-53-esperanto", "writes Esperanto"),
         Weight(
             "lpips-alex",
             "lpips_alex.pth",
@@ -354,7 +365,7 @@ class ModelStore:
                     continue
                 return self._cache / weight.file
         raise failure or EngineUnavailable(
-            f"The model {weight.name} cannot be fetched by itself; put the file {weight.file} "
+            f"The model {weight.name} cannot be fetched by itself; put {weight.file} "
             f"({weight.licence}) into the folder that VIVAVOCE_MODELS__DIR names."
         )
 

@@ -17,11 +17,11 @@ torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.neural
 
 from checkpoints import random_state  # noqa: E402  torch first, or the file is skipped
-from vivavoce.engines.nerf.ears import features_of_sound  # noqa: E402
 from vivavoce.engines.nerf.engine import ErNerfFace, SyncTalkFace  # noqa: E402
 from vivavoce.engines.nerf.field.networks import window  # noqa: E402
 from vivavoce.engines.nerf.field.picture import Moment, picture  # noqa: E402
 from vivavoce.engines.nerf.field.rays import Camera, from_nerf  # noqa: E402
+from vivavoce.engines.nerf.hearing import Hearing  # noqa: E402
 from vivavoce.engines.nerf.talker import Talker, load  # noqa: E402
 from vivavoce.engines.nerf.workspace.convert import Imported, convert  # noqa: E402
 from vivavoce.engines.photo.shoot import picture_of  # noqa: E402
@@ -292,10 +292,40 @@ def test_synctalks_features_are_made_where_its_encoder_is(tmp_path: Path) -> Non
     assert "the encoder here" in says(made, "features")
     assert not level(made, "speech")
     sound = audio.decode(folder / "aud.wav", max_seconds=9)
-    wanted = features_of_sound("ave", sound, FRAMES, 25, models)
+    wanted = Hearing(models).features("ave", sound, FRAMES, 25)
     heard = load(into).heard
     assert heard is not None
     assert np.abs(heard.numpy() - wanted).max() <= 1e-3 * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize(
+    ("says_", "files", "ear", "assumed"),
+    [
+        ({}, ("hu",), "hubert", False),
+        ({}, ("hu_cn",), "hubert_cn", False),
+        ({}, ("hu", "hu_cn"), "hubert", True),
+        ({}, (), "hubert", True),
+        ({"asr_model": "hubert_cn"}, ("hu", "hu_cn"), "hubert_cn", False),
+        ({"asr_model": "hubert_cn"}, (), "hubert_cn", False),
+        ({"asr_model": "hubert"}, ("hu_cn",), "hubert", False),
+    ],
+)
+def test_options_and_files_tell_which_hubert_is_heard(
+    says_: dict[str, Any], files: tuple[str, ...], ear: str, assumed: bool, tmp_path: Path
+) -> None:
+    folder = write(tmp_path / "work", Layout(ear="hubert", features=False, says=says_))
+    for file in files:
+        np.save(folder / f"aud_{file}.npy", np.full((FRAMES, 2, 1024), len(file), np.float32))
+    made, talker = imported(folder, tmp_path / "avatar")
+    assert talker.head.shape.ear == ear
+    assert level(made, "ear") == ["assumed"] * assumed
+    own = {"hubert": "hu", "hubert_cn": "hu_cn"}[ear]
+    if own not in files:
+        assert talker.heard is None  # never the other one's
+        assert f"no aud_{own}.npy" in says(made, "features")
+    else:
+        assert talker.heard is not None
+        assert (talker.heard == len(own)).all()
 
 
 @pytest.mark.slow

@@ -12,17 +12,22 @@ import torch
 from vivavoce.engines.neural.checkpoint import tensors
 from vivavoce.engines.wav2lip.net import audio_encoder
 from vivavoce.errors import EngineUnavailable
+from vivavoce.face.mel import RATE, mel, windows
+from vivavoce.media.audio import resample
+from vivavoce.nouns import Audio
 
-__all__ = ["Encoder"]
+__all__ = ["AveEncoder"]
 
 F32 = npt.NDArray[np.float32]
 
 _PREFIX = "audio_encoder."
+_BEFORE = 0.08
+"""Seconds by which SyncTalk's features begin earlier than Wav2Lip's: it puts two copies of the first before them."""
 _AT_ONCE = 128
 """Windows that are heard together."""
 
 
-class Encoder:
+class AveEncoder:
     """Reads the file; raises ``EngineUnavailable`` when it is damaged, or not of this network."""
 
     def __init__(self, path: Path) -> None:
@@ -36,11 +41,16 @@ class Encoder:
                 f"The file {path.name} is no audio-visual encoder: it has other tensors than Wav2Lip's."
             ) from e
 
-    def features(self, windows: F32) -> F32:
-        """Windows of the mel spectrum ``(n, 80, 16)`` to ``(n, 512)``."""
+    def features(self, audio: Audio, n_frames: int, fps: float) -> F32:
+        """``(n_frames, 512)`` of a sound, from windows of its mel spectrum."""
+        spectrum = mel(resample(audio, RATE).samples)
+        return self._heard(windows(spectrum, n_frames, fps, offset=-_BEFORE * fps, hold=True))
+
+    def _heard(self, spectra: F32) -> F32:
+        """``(n, 80, 16)`` to ``(n, 512)``."""
         made = []
         with torch.inference_mode():
-            for first in range(0, len(windows), _AT_ONCE):
-                heard = torch.from_numpy(np.ascontiguousarray(windows[first : first + _AT_ONCE]))
+            for first in range(0, len(spectra), _AT_ONCE):
+                heard = torch.from_numpy(np.ascontiguousarray(spectra[first : first + _AT_ONCE]))
                 made.append(self._net(heard[:, None])[:, :, 0, 0].numpy())
         return np.concatenate(made) if made else np.zeros((0, 512), np.float32)

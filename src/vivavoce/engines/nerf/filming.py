@@ -17,11 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vivavoce.engines.nerf.ears import features_of_sound, resting_lips, spoken_lips
 from vivavoce.engines.nerf.field.networks import EARS, window
 from vivavoce.engines.nerf.field.picture import Moment
 from vivavoce.engines.nerf.field.renderer import Renderer
 from vivavoce.engines.nerf.files import BEHIND, FILM, SOUND
+from vivavoce.engines.nerf.hearing import Hearing
+from vivavoce.engines.nerf.lips import resting_lips, spoken_lips
 from vivavoce.engines.nerf.recordings import Recording
 from vivavoce.engines.nerf.stages import Stage, filmed, lone
 from vivavoce.engines.nerf.talker import Talker, load
@@ -93,8 +94,8 @@ class Filming:
     def __init__(
         self, models: ModelStore, device: str, precision: Precision, threads: int, expressiveness: float
     ) -> None:
-        self._models = models
         self._place = place(device, precision)
+        self._hearing = Hearing(models, str(self._place.device))
         self._precision: Precision = precision
         self._threads = threads
         self._expressiveness = expressiveness
@@ -155,7 +156,7 @@ class Filming:
             if at is not None:
                 rows = np.floor((at + np.arange(len(bases)) / canvas.fps) * float(talker.fps) + 1e-6).astype(np.intp)
                 return np.asarray(talker.heard.cpu().numpy()[rows.clip(0, len(talker.heard) - 1)], np.float32)
-        return _normal(features_of_sound(ear, speech.audio, len(bases), canvas.fps, self._models), talker)
+        return _normal(self._hearing.features(ear, speech.audio, len(bases), canvas.fps), talker)
 
     def _silence(self, head: _Head, bases: Ints) -> F32:
         """What it hears when nobody speaks."""

@@ -45,19 +45,20 @@ _OWN = 3.0
 _RIM = 0.001
 """Colours and opacities reach this far beyond 0 and 1, so that they can be 0 and 1."""
 
-Ear = Literal["deepspeech", "esperanto", "hubert", "ave", "mel", "lips"]
+Ear = Literal["deepspeech", "esperanto", "hubert", "hubert_cn", "ave", "mel", "lips"]
 EARS: dict[Ear, tuple[int, ...]] = {
     "deepspeech": (29, 16),
     "esperanto": (44, 16),
     "hubert": (1024, 2),
+    "hubert_cn": (1024, 2),
     "ave": (512,),
     "mel": (80, 16),
     "lips": (8,),
 }
-"""Shape of each kind of audio feature, a frame: the four of the publications, and two that need no weights.
+"""Shape of each kind of audio feature, a frame: the five of the publications, and two that need no weights.
 
 ``mel``: bands and rows of ``face.mel.windows``. ``lips``: what sound and words ask of this person's mouth, as
-``ears.spoken_lips`` tells it."""
+``lips.spoken_lips`` tells it."""
 
 
 @dataclass(frozen=True, slots=True)

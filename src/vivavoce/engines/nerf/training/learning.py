@@ -21,11 +21,11 @@ import numpy.typing as npt
 import torch
 
 from vivavoce.engines.nerf.answers import Answers
-from vivavoce.engines.nerf.ears import check_ear
 from vivavoce.engines.nerf.field.encodings import Grid
 from vivavoce.engines.nerf.field.networks import WINDOW, Ear, Head, Shape, Torso, window
 from vivavoce.engines.nerf.field.picture import Moment, picture
 from vivavoce.engines.nerf.files import BEHIND, Engine
+from vivavoce.engines.nerf.hearing import check_ear
 from vivavoce.engines.nerf.talker import Talker, save
 from vivavoce.engines.nerf.training.losses import Compare
 from vivavoce.engines.nerf.training.measured import answers_of, torso_psnr

@@ -7,9 +7,9 @@ import numpy.typing as npt
 import torch
 
 from vivavoce.engines.nerf.answers import Answers
-from vivavoce.engines.nerf.ears import gaping_lips
 from vivavoce.engines.nerf.field.networks import Torso
 from vivavoce.engines.nerf.field.rays import pixels
+from vivavoce.engines.nerf.lips import gaping_lips
 from vivavoce.engines.nerf.training.prepare import Prepared
 from vivavoce.engines.person.library import Library
 from vivavoce.engines.person.verdict import SHUT

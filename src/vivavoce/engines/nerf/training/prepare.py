@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vivavoce.engines.nerf.ears import features_of_sound, filmed_lips
 from vivavoce.engines.nerf.field.networks import Ear
 from vivavoce.engines.nerf.field.rays import Camera
+from vivavoce.engines.nerf.hearing import Hearing
+from vivavoce.engines.nerf.lips import filmed_lips
 from vivavoce.engines.nerf.training import layers
 from vivavoce.engines.nerf.training.layers import Square
 from vivavoce.engines.nerf.training.lessons import Lessons
@@ -176,7 +177,7 @@ def _heard(library: Library, folder: Path, models: ModelStore, ear: Ear) -> F32:
         raise InvalidInput("The video has no sound that a head could learn to follow; choose ear=lips.") from e
     ahead = round(video.sound_ahead(folder / "source") * sound.rate)
     samples = sound.samples[ahead:] if ahead >= 0 else np.pad(sound.samples, (-ahead, 0))
-    return features_of_sound(ear, Audio(samples, sound.rate), n, float(library.footage.fps), models)
+    return Hearing(models).features(ear, Audio(samples, sound.rate), n, float(library.footage.fps))
 
 
 def blinks(shape: F32) -> F32:

@@ -6,7 +6,7 @@ warning. A workspace that is damaged is refused with the file and what is wrong 
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from vivavoce.engines.nerf.ears import check_ear, features_of_sound
 from vivavoce.engines.nerf.field.networks import EARS, Ear, Shape, window
 from vivavoce.engines.nerf.field.occupancy import Occupancy
 from vivavoce.engines.nerf.field.picture import Moment
 from vivavoce.engines.nerf.field.picture import picture as rendered
 from vivavoce.engines.nerf.field.rays import Camera, from_nerf
 from vivavoce.engines.nerf.files import BEHIND, FILM, LONGEST, SOUND, VERSION
+from vivavoce.engines.nerf.hearing import ENCODED, Hearing, check_ear
 from vivavoce.engines.nerf.talker import Talker, save
 from vivavoce.engines.nerf.workspace.files import Places, Shot, Transforms, array, column, options, transforms
 from vivavoce.engines.nerf.workspace.films import FPS, Pictures, background, beneath, pictures, still, write
@@ -44,11 +44,12 @@ _ASKED = 4
 _SHUT = 2.0
 """AU45 at which the eyes are shut."""
 _RATE = 16_000
-_FEATURES: dict[str, tuple[str, ...]] = {
-    "deepspeech": ("aud_ds.npy",),
-    "esperanto": ("aud_eo.npy",),
-    "hubert": ("aud_hu.npy", "aud_hu_cn.npy"),
-    "ave": ("aud_ave.npy",),
+_FEATURES: dict[Ear, str] = {
+    "deepspeech": "aud_ds.npy",
+    "esperanto": "aud_eo.npy",
+    "hubert": "aud_hu.npy",
+    "hubert_cn": "aud_hu_cn.npy",
+    "ave": "aud_ave.npy",
 }
 _AREAS = {7: (0, 1, 2, 3, 4, 8, 9), 4: (0, 2, 3, 8), 2: (8, 9)}
 """Blendshapes that SyncTalk's ``--bs_area`` upper, single and eye take of 52."""
@@ -98,7 +99,8 @@ def convert(
     seen = pictures(places, told, portrait=portrait, torso=held.torso is not None)
     behind = background(places, told)
     sound = _sound(places)
-    heard, sounds = _heard(places, held.head.shape.ear, told.shots, called, sound, models)
+    which = _whose(places, held, called)
+    heard, sounds = _heard(places, held.head.shape.ear, told.shots, sound, models)
     eyes, gaze = _eyes(places, held, seen.shots, called)
     masks = write(places, told, seen, behind, into, lambda done: report(0.9 * done))
     cells, counted = _cells(held, heard, eyes)
@@ -123,6 +125,7 @@ def convert(
     findings = (
         Finding("head", "found", f"{talker.origin}; it hears {held.head.shape.ear}."),
         *_told(held, told, seen, called),
+        *which,
         *counted,
         *sounds,
         *_spoken(held.head.shape.ear, models),
@@ -154,22 +157,34 @@ def _poses(shots: Sequence[Shot], called: Mapping[str, Any]) -> torch.Tensor:
     return poses
 
 
+def _whose(places: Places, held: Trained, called: Mapping[str, Any]) -> list[Finding]:
+    """Note which HuBERT the head hears: tensors do not tell the English one from the Chinese, options and files do."""
+    shape = held.head.shape
+    if shape.ear != "hubert":
+        return []
+    said = str(called.get("asr_model", ""))
+    there = [ear for ear in ("hubert", "hubert_cn") if places.find(_FEATURES[ear]) is not None]
+    if "hubert_cn" in said or ("hubert" not in said and there == ["hubert_cn"]):
+        held.head.shape = replace(shape, ear="hubert_cn")
+    if "hubert" in said or len(there) == 1:
+        return []
+    says = "Nothing tells which HuBERT it hears; the English one, hubert-large-ls960-ft, is taken."
+    return [Finding("ear", "assumed", says)]
+
+
 def _heard(
     places: Places,
     ear: Ear,
     shots: Sequence[Shot],
-    called: Mapping[str, Any],
     sound: Audio | None,
     models: ModelStore,
 ) -> tuple[torch.Tensor | None, list[Finding]]:
     """The recording's features ``(m, *EARS[ear])``, a row a frame: those that lie there, or an encoder's."""
-    names = _FEATURES[ear]
-    names = names[::-1] if "hubert_cn" in str(called.get("asr_model", "")) else names
     heard = [] if sound is None else [Finding("sound", "found", f"aud.wav, {len(sound.samples) / sound.rate:.1f} s.")]
     if sound is None:
         heard.append(Finding("sound", "missing", "There is no aud.wav, so its own recording cannot be spoken."))
     needed = 1 + max(shot.sound for shot in shots)
-    if (path := places.find(*names, "aud.npy")) is not None:
+    if (path := places.find(_FEATURES[ear], "aud.npy")) is not None:
         rows = array(path, EARS[ear][::-1], f"features of the kind {ear}")
         if len(rows) < needed - _LATE:
             raise InvalidInput(
@@ -179,11 +194,11 @@ def _heard(
         rows = np.concatenate([rows, np.repeat(rows[-1:], max(0, needed - len(rows)), axis=0)])
         rows = rows.transpose(0, 2, 1) if len(EARS[ear]) == 2 else rows
         heard.append(Finding("features", "found", f"{path.name}, {len(rows)} rows of {ear}."))
-    elif ear == "ave" and sound is not None and models.own("ave"):
-        rows = features_of_sound(ear, sound, needed, float(FPS), models)
+    elif sound is not None and ear in ENCODED and _unheard(ear, models) is None:
+        rows = Hearing(models).features(ear, sound, needed, float(FPS))
         heard.append(Finding("features", "found", f"{needed} rows of {ear}, which the encoder here made of aud.wav."))
     else:
-        says = f"There is no {names[0]}, so its own recording cannot be spoken from it."
+        says = f"There is no {_FEATURES[ear]}, so its own recording cannot be spoken from it."
         return None, [*heard, Finding("features", "missing", says)]
     return torch.from_numpy(np.ascontiguousarray(rows)), heard
 
@@ -249,11 +264,17 @@ def _sound(places: Places) -> Audio | None:
 
 def _spoken(ear: Ear, models: ModelStore) -> list[Finding]:
     """Whether it can speak anything else."""
+    why = _unheard(ear, models)
+    return [] if why is None else [Finding("speech", "here" if ear in ENCODED else "missing", why)]
+
+
+def _unheard(ear: Ear, models: ModelStore) -> str | None:
+    """Why a sound cannot be heard here; None if it can."""
     try:
         check_ear(ear, models)
     except EngineUnavailable as e:
-        return [Finding("speech", "here" if ear == "ave" else "missing", str(e))]
-    return []
+        return str(e)
+    return None
 
 
 def _told(held: Trained, told: Transforms, seen: Pictures, called: Mapping[str, Any]) -> list[Finding]:

@@ -1,9 +1,4 @@
-"""What a head hears: features of a sound, or of what it asks of the mouth, a row a frame.
-
-A head knows one kind. Where nothing here makes that kind, it is refused with a sentence, and never replaced by another.
-"""
-
-from typing import TYPE_CHECKING
+"""What a head hears that was learnt of lips: what sound and words ask of this person's mouth, a row a frame."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,24 +7,9 @@ from vivavoce.engines.nerf.answers import Answers, answering
 from vivavoce.engines.person.drive import Target, drive
 from vivavoce.engines.person.library import Library
 from vivavoce.engines.person.verdict import SHUT
-from vivavoce.errors import EngineUnavailable, InvalidInput
-from vivavoce.face.mel import RATE, mel, windows
-from vivavoce.media.audio import resample
-from vivavoce.models import ModelStore
-from vivavoce.nouns import Audio, Canvas, Speech
+from vivavoce.nouns import Canvas, Speech
 
-if TYPE_CHECKING:
-    from vivavoce.engines.nerf.field.networks import Ear
-
-__all__ = [
-    "check_ear",
-    "expression",
-    "features_of_sound",
-    "filmed_lips",
-    "gaping_lips",
-    "resting_lips",
-    "spoken_lips",
-]
+__all__ = ["expression", "filmed_lips", "gaping_lips", "resting_lips", "spoken_lips"]
 
 F32 = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.intp]
@@ -43,43 +23,6 @@ _LIKE, _OTHERS, _FEWEST = 0.15, 0.33, 8
 many pictures are taken at least."""
 _AT_ONCE = 256
 """Frames that are compared with the film together."""
-_BEFORE = 0.08
-"""Seconds by which SyncTalk's features begin earlier than Wav2Lip's: it puts two copies of the first before them."""
-_BY_NPY = {
-    "deepspeech": "DeepSpeech needs TensorFlow 2.8, which is not supported",
-    "esperanto": "no encoder of this kind (wav2vec 2.0, Esperanto) is built in",
-    "hubert": "no HuBERT encoder is built in",
-}
-
-
-def check_ear(ear: "Ear", models: ModelStore) -> None:
-    """Raise ``EngineUnavailable`` where a new sound cannot be turned into this kind of features."""
-    if ear in _BY_NPY:
-        raise EngineUnavailable(
-            f"This head hears features of the kind {ear}, and {_BY_NPY[ear]}; it can speak the recording that it was "
-            "imported with. Train it anew here to let it say anything."
-        )
-    if ear == "ave" and not models.own("ave"):
-        raise EngineUnavailable(
-            "This head hears features of the audio-visual encoder; put audio_visual_encoder.pth into the folder "
-            "VIVAVOCE_MODELS__DIR."
-        )
-
-
-def features_of_sound(ear: "Ear", audio: Audio, n_frames: int, fps: float, models: ModelStore) -> F32:
-    """``(n_frames, *EARS[ear])`` of a sound, for the kinds that are read off the sound alone.
-
-    Raises ``EngineUnavailable`` where there is no encoder.
-    """
-    check_ear(ear, models)
-    if ear == "lips":
-        raise InvalidInput("What is asked of the mouth is not read off the sound alone.")
-    rows = mel(resample(audio, RATE).samples)
-    if ear == "mel":
-        return windows(rows, n_frames, fps, offset=-2)  # the window's middle lies in the picture's time
-    from vivavoce.engines.nerf.ave import Encoder
-
-    return Encoder(models.own("ave")[0]).features(windows(rows, n_frames, fps, offset=-_BEFORE * fps, hold=True))
 
 
 def filmed_lips(library: Library) -> F32:
