@@ -236,3 +236,6 @@ def test_an_ear_whose_file_is_not_here_is_neither_offered_nor_taken(
         (tmp_path / "audio_visual_encoder.pth").write_bytes(b"weights")
         assert ears(server) == ["lips", "mel", "ave"]
         assert native(server, b"no film", engine="synctalk", options="ear=ave").status_code == 415
+        answer = native(server, b"not looked at", engine="ernerf", options="ear=hubert_cn")
+        assert answer.status_code == 503
+        assert "exp_w2v2t_zh-cn_hubert_s449, which is not here" in answer.json()["detail"]

@@ -57,7 +57,8 @@ OPTIONS: Mapping[str, Option] = {
     "batch": Option("Pictures in a step of a network", 1, 1024, whole=True),
     "size": Option("Pixels along a side of what ER-NeRF and SyncTalk learn: 64 to 512", 64, 512, whole=True),
     "ear": Option(
-        "What ER-NeRF and SyncTalk hear: the mouth that is asked for, or the sound", words=("lips", "mel", "ave")
+        "What ER-NeRF and SyncTalk hear: the mouth that is asked for, or the sound",
+        words=("lips", "mel", "ave", "hubert", "hubert_cn"),
     ),
     "expressiveness": Option("How far the mouth moves: 1 as the person does", 0.0, 2.0),
     "max_minutes": Option(

@@ -10,6 +10,7 @@ from typing import Any
 
 from starlette.datastructures import UploadFile
 
+from vivavoce.engines.nerf.hearing import ENCODED, unheard
 from vivavoce.errors import Conflict, EngineUnavailable, InvalidInput, UnsupportedMedia
 from vivavoce.media import video
 from vivavoce.media.kinds import kind_of
@@ -59,10 +60,7 @@ async def enrolled(services: Services, pupil: Pupil, film: UploadFile | Path, **
     """
     key = order.get("key")
     if (ear := pupil.options.get("ear")) and pupil.engine in FIELDS and ear not in words_of(services, "ear"):
-        raise EngineUnavailable(
-            f"ear={ear} needs audio_visual_encoder.pth, which is not here; put it into the folder that "
-            "VIVAVOCE_MODELS__DIR names, or leave ear out."
-        )
+        raise EngineUnavailable(f"{_unheard(services).get(str(ear), '')} Or leave ear out.")
     if pupil.name:  # again below; here it spares a long upload its way to the disk
         await _check_name(services, pupil.name, order.get("owner", ""), key)
     about: list[video.Probe] = []
@@ -82,9 +80,15 @@ async def enrolled(services: Services, pupil: Pupil, film: UploadFile | Path, **
 
 def words_of(services: Services, name: str) -> list[str]:
     """What an option may be on this server, where it is no number: an ear may need a file of the operator's."""
-    held = services.settings.models
-    missing = set() if ModelStore(held.dir, held.cache, held.offline).own("ave") else {"ave"}
+    missing = _unheard(services)
     return [word for word in OPTIONS[name].words if word not in missing]
+
+
+def _unheard(services: Services) -> dict[str, str]:
+    """Ears whose encoders are not here, and why."""
+    held = services.settings.models
+    models = ModelStore(held.dir, held.cache, held.offline)
+    return {ear: why for ear in ENCODED if (why := unheard(ear, models)) is not None}
 
 
 def pace(services: Services, engine: str, device: str = "") -> float | None:

@@ -13,7 +13,8 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers", reason="the library transformers is not installed")
 pytestmark = pytest.mark.neural
 
-from vivavoce.engines.nerf.engine import ErNerfFace  # noqa: E402  torch first, or the file is skipped
+import fields  # noqa: E402  torch first, or the file is skipped
+from vivavoce.engines.nerf.engine import ErNerfFace  # noqa: E402
 from vivavoce.engines.nerf.hearing import ENCODED, Hearing  # noqa: E402
 from vivavoce.engines.nerf.talker import load  # noqa: E402
 from vivavoce.engines.nerf.workspace.convert import convert  # noqa: E402
@@ -275,5 +276,22 @@ def test_an_imported_head_says_anything_where_its_encoder_is(ear: "Ear", tmp_pat
     face.close()
 
     others = ErNerfFace(tmp_path / "none", offline=True, device="cpu")
-    with pytest.raises(EngineUnavailable, match=f"of the kind {ear}; put"):
+    with pytest.raises(EngineUnavailable, match=f"{ear} is made with .* So this head speaks the recording"):
         next(iter(others.animate(made.avatar, Speech("", "en", noise(0.4)), canvas=canvas)))
+
+
+@pytest.mark.slow
+def test_a_head_is_taught_by_what_hubert_hears_of_its_film(tmp_path: Path) -> None:
+    encoder("hubert", tmp_path / "models")
+    models = ModelStore(tmp_path / "models", offline=True)
+    made = fields.avatar(tmp_path / "head", "ernerf", ear="hubert", sound=noise(6).samples, models=models)
+    talker = load(made.path)
+    assert talker.head.shape.ear == "hubert"
+    face = ErNerfFace(tmp_path / "models", offline=True, device="cpu", threads=1)
+    films = []
+    for seed in (1, 2, 1):
+        speech = Speech("", "en", noise(0.4, seed))
+        films.append(np.stack([frame.image for frame in face.animate(made, speech, canvas=Canvas(128, 128, 25))]))
+    assert np.array_equal(films[0], films[2])
+    assert not np.array_equal(films[0], films[1])
+    face.close()

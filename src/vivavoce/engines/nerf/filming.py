@@ -31,7 +31,7 @@ from vivavoce.engines.person import store
 from vivavoce.engines.person.library import Library
 from vivavoce.engines.person.walk import Walk, stretch
 from vivavoce.engines.photo.shoot import picture_of
-from vivavoce.errors import NotFound
+from vivavoce.errors import EngineUnavailable, NotFound
 from vivavoce.face.footage import swing
 from vivavoce.face.mel import SILENCE
 from vivavoce.face.pool import Pool
@@ -156,6 +156,8 @@ class Filming:
             if at is not None:
                 rows = np.floor((at + np.arange(len(bases)) / canvas.fps) * float(talker.fps) + 1e-6).astype(np.intp)
                 return np.asarray(talker.heard.cpu().numpy()[rows.clip(0, len(talker.heard) - 1)], np.float32)
+        if talker.heard is not None and (why := self._hearing.unheard(ear)) is not None:
+            raise EngineUnavailable(f"{why} So this head speaks the recording that it came with, and no other.")
         return _normal(self._hearing.features(ear, speech.audio, len(bases), canvas.fps), talker)
 
     def _silence(self, head: _Head, bases: Ints) -> F32:

@@ -19,36 +19,45 @@ from vivavoce.nouns import Audio
 if TYPE_CHECKING:
     from vivavoce.engines.nerf.field.networks import Ear
 
-__all__ = ["ENCODED", "Hearing", "check_ear"]
+__all__ = ["ENCODED", "Hearing", "check_ear", "unheard"]
 
 F32 = npt.NDArray[np.float32]
 
-ENCODED = {"ave": "ave", "hubert": "hubert", "hubert_cn": "hubert-cn", "esperanto": "wav2vec2-esperanto"}
+ENCODED: "dict[Ear, str]" = {
+    "ave": "ave",
+    "hubert": "hubert",
+    "hubert_cn": "hubert-cn",
+    "esperanto": "wav2vec2-esperanto",
+}
 """Kinds that a net hears, and what that net is called in the catalogue of models."""
 _BY_TRANSFORMERS = ("hubert", "hubert_cn", "esperanto")
 _EXTRA = "pip install 'vivavoce[hubert]'"
 
 
+def unheard(ear: "Ear", models: ModelStore) -> str | None:
+    """Why no new sound can be turned into this kind of features here; None if it can."""
+    if ear == "deepspeech":
+        return "The kind of features deepspeech cannot be made here: DeepSpeech needs TensorFlow 2.8."
+    if ear not in ENCODED:
+        return None
+    weight = models.weight(ENCODED[ear])
+    if not models.own(weight.name):
+        return (
+            f"The kind of features {ear} is made with {weight.file}, which is not here; put it into the folder that "
+            "VIVAVOCE_MODELS__DIR names."
+        )
+    if ear in _BY_TRANSFORMERS and not find_spec("transformers"):
+        return (
+            f"The kind of features {ear} is made with the library transformers, which is not installed; add it with "
+            f"{_EXTRA}."
+        )
+    return None
+
+
 def check_ear(ear: "Ear", models: ModelStore) -> None:
     """Raise ``EngineUnavailable`` where a new sound cannot be turned into this kind of features."""
-    if ear == "deepspeech":
-        raise EngineUnavailable(
-            "This head hears features of the kind deepspeech, and DeepSpeech needs TensorFlow 2.8, which is not "
-            "supported; it can speak the recording that it was imported with. Train it anew here to let it say "
-            "anything."
-        )
-    if ear not in ENCODED or (found := models.own(ENCODED[ear])):
-        if ear in _BY_TRANSFORMERS and not find_spec("transformers"):
-            raise EngineUnavailable(
-                f"This head hears features of the kind {ear}, whose encoder {found[0].name} is read by the library "
-                f"transformers; add it with {_EXTRA}."
-            )
-        return
-    weight = models.weight(ENCODED[ear])
-    raise EngineUnavailable(
-        f"This head hears features of the kind {ear}; put {weight.file} into the folder VIVAVOCE_MODELS__DIR to let it "
-        "say anything. It can speak the recording that it was imported with, where that came with features."
-    )
+    if (why := unheard(ear, models)) is not None:
+        raise EngineUnavailable(why)
 
 
 class _Encoder(Protocol):
@@ -62,6 +71,10 @@ class Hearing:
         self._models, self._device = models, device
         self._encoders: dict[Ear, _Encoder] = {}
         self._lock = Lock()
+
+    def unheard(self, ear: "Ear") -> str | None:
+        """As the function of this name."""
+        return unheard(ear, self._models)
 
     def features(self, ear: "Ear", audio: Audio, n_frames: int, fps: float) -> F32:
         """``(n_frames, *EARS[ear])`` of a sound, for the kinds that are read off the sound alone.

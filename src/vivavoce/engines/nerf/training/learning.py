@@ -70,7 +70,7 @@ _NEWER = 0.1
 """What a step's loss is of the loss that is told: each is of other rays, and they go up and down."""
 _PREVIEW = 192
 """Pixels along a side of it."""
-_TRAINED_BY = ("lips", "mel", "ave")
+_TRAINED_BY = ("lips", "mel", "ave", "hubert", "hubert_cn")
 """Ears that heads are taught with here: those for which a new sound can be turned into features."""
 _LOOK = 6.0
 """Pictures over which looks are smoothed."""
@@ -146,6 +146,7 @@ def learn(
         ear=wish.ear,
         eyes=7 if engine == "synctalk" else 1,
         pixels=wish.size,
+        device=str(there),
         report=lambda done, stage: tell(Lesson(_WATCHED + (_APART - _WATCHED) * done, stage)),
     )
     before = torch.get_num_threads()

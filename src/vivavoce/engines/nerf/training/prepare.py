@@ -121,18 +121,19 @@ def prepare(
     ear: Ear = "lips",
     eyes: int = 1,
     pixels: int = 512,
+    device: str = "cpu",
     report: Report = lambda *_: None,
 ) -> Prepared:
     """Take the film of an avatar's ``folder`` apart; what is done already lies in ``work``.
 
-    ``eyes``: 1, how far they are shut, or 7 numbers of brows and lids. ``report`` hears 0-1 with ``layers``. Raises
-    ``EngineUnavailable`` where the sound cannot be heard in the way of ``ear``, ``FaceRejected``, and ``InvalidInput``
-    for a film without sound where sound is to be heard.
+    ``eyes``: 1, how far they are shut, or 7 numbers of brows and lids. Encoders hear on ``device``. ``report`` hears
+    0-1 with ``layers``. Raises ``EngineUnavailable`` where the sound cannot be heard in the way of ``ear``,
+    ``FaceRejected``, and ``InvalidInput`` for a film without sound where sound is to be heard.
     """
     n = len(library.footage.track.points)
     square = layers.square_around(library.points[:n][library.seen[:n]], library.footage.size, pixels)
     points = square.placed(library.points[:n])
-    heard = _heard(library, folder, models, ear)
+    heard = _heard(library, folder, Hearing(models, device), ear)
     shape = np.median(library.slow[library.usable], axis=0)
     width, height = library.footage.size
     centre = tuple(float(v) for v in square.placed(np.array([width / 2 - 0.5, height / 2 - 0.5], np.float32)) + 0.5)
@@ -166,7 +167,7 @@ def _unchanged(heard: F32) -> tuple[F32, F32]:
     return np.zeros(heard.shape[1:], np.float32), np.ones(heard.shape[1:], np.float32)
 
 
-def _heard(library: Library, folder: Path, models: ModelStore, ear: Ear) -> F32:
+def _heard(library: Library, folder: Path, hearing: Hearing, ear: Ear) -> F32:
     """Features of the film's own sound, a row for each of its pictures."""
     n = len(library.footage.track.points)
     if ear == "lips":
@@ -177,7 +178,7 @@ def _heard(library: Library, folder: Path, models: ModelStore, ear: Ear) -> F32:
         raise InvalidInput("The video has no sound that a head could learn to follow; choose ear=lips.") from e
     ahead = round(video.sound_ahead(folder / "source") * sound.rate)
     samples = sound.samples[ahead:] if ahead >= 0 else np.pad(sound.samples, (-ahead, 0))
-    return Hearing(models).features(ear, Audio(samples, sound.rate), n, float(library.footage.fps))
+    return hearing.features(ear, Audio(samples, sound.rate), n, float(library.footage.fps))
 
 
 def blinks(shape: F32) -> F32:

@@ -20,12 +20,12 @@ from vivavoce.engines.nerf.field.picture import Moment
 from vivavoce.engines.nerf.field.picture import picture as rendered
 from vivavoce.engines.nerf.field.rays import Camera, from_nerf
 from vivavoce.engines.nerf.files import BEHIND, FILM, LONGEST, SOUND, VERSION
-from vivavoce.engines.nerf.hearing import ENCODED, Hearing, check_ear
+from vivavoce.engines.nerf.hearing import ENCODED, Hearing, unheard
 from vivavoce.engines.nerf.talker import Talker, save
 from vivavoce.engines.nerf.workspace.files import Places, Shot, Transforms, array, column, options, transforms
 from vivavoce.engines.nerf.workspace.films import FPS, Pictures, background, beneath, pictures, still, write
 from vivavoce.engines.nerf.workspace.head import Trained, asked, occupied, trained
-from vivavoce.errors import EngineUnavailable, InvalidInput
+from vivavoce.errors import InvalidInput
 from vivavoce.media import audio
 from vivavoce.media.picture import write_jpeg
 from vivavoce.models import ModelStore
@@ -128,7 +128,7 @@ def convert(
         *which,
         *counted,
         *sounds,
-        *_spoken(held.head.shape.ear, models),
+        *_spoken(held.head.shape.ear, models, heard),
         *gaze,
     )
     warnings = tuple(one.says for one in findings if one.level in ("missing", "assumed"))
@@ -194,7 +194,7 @@ def _heard(
         rows = np.concatenate([rows, np.repeat(rows[-1:], max(0, needed - len(rows)), axis=0)])
         rows = rows.transpose(0, 2, 1) if len(EARS[ear]) == 2 else rows
         heard.append(Finding("features", "found", f"{path.name}, {len(rows)} rows of {ear}."))
-    elif sound is not None and ear in ENCODED and _unheard(ear, models) is None:
+    elif sound is not None and ear in ENCODED and unheard(ear, models) is None:
         rows = Hearing(models).features(ear, sound, needed, float(FPS))
         heard.append(Finding("features", "found", f"{needed} rows of {ear}, which the encoder here made of aud.wav."))
     else:
@@ -262,19 +262,11 @@ def _sound(places: Places) -> Audio | None:
         raise InvalidInput(f"aud.wav: {e}") from e
 
 
-def _spoken(ear: Ear, models: ModelStore) -> list[Finding]:
-    """Whether it can speak anything else."""
-    why = _unheard(ear, models)
-    return [] if why is None else [Finding("speech", "here" if ear in ENCODED else "missing", why)]
-
-
-def _unheard(ear: Ear, models: ModelStore) -> str | None:
-    """Why a sound cannot be heard here; None if it can."""
-    try:
-        check_ear(ear, models)
-    except EngineUnavailable as e:
-        return str(e)
-    return None
+def _spoken(ear: Ear, models: ModelStore, heard: torch.Tensor | None) -> list[Finding]:
+    """Whether it can speak anything else than its recording, if that."""
+    why = unheard(ear, models)
+    says = f"{why} So it " + ("says nothing." if heard is None else "speaks its own recording, and no other.")
+    return [] if why is None else [Finding("speech", "here" if ear in ENCODED else "missing", says)]
 
 
 def _told(held: Trained, told: Transforms, seen: Pictures, called: Mapping[str, Any]) -> list[Finding]:
