@@ -60,6 +60,9 @@ def encoder(ear: "Ear", models: Path, *, old: bool = False, seed: int = 0, **oth
         for now, before in weights.items():
             state = {name.replace(now, before): value for name, value in state.items()}
         torch.save(state, folder / "pytorch_model.bin")
+        config = json.loads((folder / "config.json").read_text())
+        config |= {"layerdrop": 0, "gradient_checkpointing": True, "transformers_version": "4.10.0.dev0"}
+        (folder / "config.json").write_text(json.dumps(config))
     else:
         from safetensors.torch import save_file
 
