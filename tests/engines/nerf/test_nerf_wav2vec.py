@@ -284,7 +284,7 @@ def test_an_imported_head_says_anything_where_its_encoder_is(ear: "Ear", tmp_pat
 
 
 @pytest.mark.slow
-def test_a_head_is_taught_by_what_hubert_hears_of_its_film(tmp_path: Path) -> None:
+def test_a_head_is_taught_by_what_hubert_hears_of_its_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder("hubert", tmp_path / "models")
     models = ModelStore(tmp_path / "models", offline=True)
     made = fields.avatar(tmp_path / "head", "ernerf", ear="hubert", sound=noise(6).samples, models=models)
@@ -297,4 +297,14 @@ def test_a_head_is_taught_by_what_hubert_hears_of_its_film(tmp_path: Path) -> No
         films.append(np.stack([frame.image for frame in face.animate(made, speech, canvas=Canvas(128, 128, 25))]))
     assert np.array_equal(films[0], films[2])
     assert not np.array_equal(films[0], films[1])
+    heard: list[tuple[float, float]] = []
+    features = Hearing.features
+
+    def hear(self: Hearing, ear: "Ear", sound: Audio, n_frames: int, fps: float) -> F32:
+        heard.append((sound.seconds, float(np.abs(sound.samples).max())))
+        return features(self, ear, sound, n_frames, fps)
+
+    monkeypatch.setattr(Hearing, "features", hear)
+    assert len(list(face.idle(made, canvas=Canvas(128, 128, 25), seconds=0.4))) == 10
+    assert heard == [(1.0, 0.0)]  # it is shown as it hears silence
     face.close()

@@ -37,7 +37,7 @@ from vivavoce.face.mel import SILENCE
 from vivavoce.face.pool import Pool
 from vivavoce.media.reel import Reel
 from vivavoce.models import ModelStore
-from vivavoce.nouns import Avatar, Canvas, Frame, Speech
+from vivavoce.nouns import Audio, Avatar, Canvas, Frame, Speech
 
 __all__ = ["Filming"]
 
@@ -49,6 +49,8 @@ _PEOPLE, _STAGES = 2, 3
 """Kept in memory: a head takes 20-100 MB, a stage some pictures."""
 _AT_ONCE = 256
 """Windows of sound that are listened to together."""
+_QUIET = 16_000
+"""Samples of a second of silence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,9 @@ class Filming:
         shape = (len(bases), *EARS[ear])
         if ear == "mel":
             return _normal(np.full(shape, SILENCE, np.float32), talker)
+        if head.library is not None:  # learnt here, of a film whose every picture has a sound
+            second = self._hearing.features(ear, Audio(np.zeros(_QUIET, np.float32), _QUIET), 25, 25.0)
+            return _normal(np.broadcast_to(second[12], shape), talker)
         return np.zeros(shape, np.float32)  # what is beyond the ends of a recording
 
     def _codes(self, head: _Head, heard: F32) -> torch.Tensor:
