@@ -78,7 +78,7 @@ def _mediapipe(name: str, path: str, size: int, sha256: str, purpose: str) -> We
 
 
 def _transformer(name: str, folder: str, what: str) -> Weight:
-    purpose = f"hears for imported heads of ER-NeRF ({what}), a folder of your own"
+    purpose = f"hears for heads of ER-NeRF and SyncTalk ({what}), a folder of your own"
     return Weight(name, folder, 0, None, "of whoever made it; see its card", purpose, holds=("config.json",))
 
 

@@ -59,8 +59,8 @@ async def enrolled(services: Services, pupil: Pupil, film: UploadFile | Path, **
     not here, ``Overloaded``.
     """
     key = order.get("key")
-    if (ear := pupil.options.get("ear")) and pupil.engine in FIELDS and ear not in words_of(services, "ear"):
-        raise EngineUnavailable(f"{_unheard(services).get(str(ear), '')} Or leave ear out.")
+    if pupil.engine in FIELDS and (why := _unheard(services).get(str(pupil.options.get("ear", "")))):
+        raise EngineUnavailable(f"{why} Or leave ear out.")
     if pupil.name:  # again below; here it spares a long upload its way to the disk
         await _check_name(services, pupil.name, order.get("owner", ""), key)
     about: list[video.Probe] = []
@@ -79,8 +79,8 @@ async def enrolled(services: Services, pupil: Pupil, film: UploadFile | Path, **
 
 
 def words_of(services: Services, name: str) -> list[str]:
-    """What an option may be on this server, where it is no number: an ear may need a file of the operator's."""
-    missing = _unheard(services)
+    """What an option may be on this server, where it is no number: an ear may need what is not here."""
+    missing = _unheard(services) if name == "ear" else {}
     return [word for word in OPTIONS[name].words if word not in missing]
 
 

@@ -49,8 +49,8 @@ _PEOPLE, _STAGES = 2, 3
 """Kept in memory: a head takes 20-100 MB, a stage some pictures."""
 _AT_ONCE = 256
 """Windows of sound that are listened to together."""
-_QUIET = 16_000
-"""Samples of a second of silence."""
+_RATE, _ROWS = 16_000, 25
+"""Samples and rows of the second of silence, whose middle is what a head hears while it listens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +172,8 @@ class Filming:
         if ear == "mel":
             return _normal(np.full(shape, SILENCE, np.float32), talker)
         if head.library is not None:  # learnt here, of a film whose every picture has a sound
-            second = self._hearing.features(ear, Audio(np.zeros(_QUIET, np.float32), _QUIET), 25, 25.0)
-            return _normal(np.broadcast_to(second[12], shape), talker)
+            second = self._hearing.features(ear, Audio(np.zeros(_RATE, np.float32), _RATE), _ROWS, float(_ROWS))
+            return _normal(np.broadcast_to(second[_ROWS // 2], shape), talker)
         return np.zeros(shape, np.float32)  # what is beyond the ends of a recording
 
     def _codes(self, head: _Head, heard: F32) -> torch.Tensor:

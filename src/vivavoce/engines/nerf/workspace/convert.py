@@ -264,9 +264,10 @@ def _sound(places: Places) -> Audio | None:
 
 def _spoken(ear: Ear, models: ModelStore, heard: torch.Tensor | None) -> list[Finding]:
     """Whether it can speak anything else than its recording, if that."""
-    why = unheard(ear, models)
-    says = f"{why} So it " + ("says nothing." if heard is None else "speaks its own recording, and no other.")
-    return [] if why is None else [Finding("speech", "here" if ear in ENCODED else "missing", says)]
+    if (why := unheard(ear, models)) is None:
+        return []
+    left = "says nothing" if heard is None else "speaks its own recording, and no other"
+    return [Finding("speech", "here" if ear in ENCODED else "missing", f"{why} So it {left}.")]
 
 
 def _told(held: Trained, told: Transforms, seen: Pictures, called: Mapping[str, Any]) -> list[Finding]:
