@@ -14,6 +14,7 @@ pytestmark = [pytest.mark.neural, pytest.mark.slow]
 
 from fields import avatar as field_of_a_person  # noqa: E402  torch first, or the file is skipped
 from vivavoce.engines.nerf.engine import SyncTalkFace  # noqa: E402
+from vivavoce.engines.nerf.filming import _soundless  # noqa: E402
 from vivavoce.errors import NotFound  # noqa: E402
 from vivavoce.face.screen import Screen  # noqa: E402
 from vivavoce.media.reel import Reel  # noqa: E402
@@ -56,6 +57,15 @@ def test_chunk_follows_chunk_without_a_jump(face: SyncTalkFace, made: Avatar) ->
     usual = np.concatenate([steps(first), steps(second)])
     assert steps(np.stack([first[-1], second[0]]))[0] <= usual.max()
     assert not np.array_equal(second, film(face, made, said("b", "o", "b")))  # it goes on, and does not begin again
+
+
+def test_it_is_known_where_there_is_no_sound() -> None:
+    samples = np.zeros(2 * 16_000, np.float32)
+    samples[8_000:16_000] = 0.1 * np.sin(np.arange(8_000))
+    samples[24_000:] = 1e-5
+    found = _soundless(Audio(samples, 16_000), 50, 25)
+    assert np.flatnonzero(~found).tolist() == list(range(10, 27))  # whose middles are up to 0.1 s beside it
+    assert _soundless(Audio(samples[:0], 16_000), 3, 25).all()
 
 
 def test_a_film_of_listening_can_be_repeated(face: SyncTalkFace, made: Avatar) -> None:

@@ -74,6 +74,7 @@ def test_what_is_read_is_what_was_written(dense: bool, tmp_path: Path) -> None:
         torso=Torso(N),
         mean=torch.zeros(29),
         spread=torch.ones(29),
+        quiet=torch.randn(29, 16),
         square=(100, 40, 300),
         fps=Fraction(30000, 1001),
     )
@@ -81,7 +82,7 @@ def test_what_is_read_is_what_was_written(dense: bool, tmp_path: Path) -> None:
     read = load(tmp_path)
     for name in ("engine", "camera", "square", "fps", "origin"):
         assert getattr(read, name) == getattr(made, name)
-    for name in ("poses", "eyes", "masks", "background", "mean", "spread"):
+    for name in ("poses", "eyes", "masks", "background", "mean", "spread", "quiet"):
         assert torch.equal(getattr(read, name), getattr(made, name))
     assert torch.equal(read.cells.counts, made.cells.counts)
     assert isinstance(read.head.encoder_xy, DensePlane)
@@ -101,7 +102,7 @@ def test_what_a_head_may_lack_is_none(tmp_path: Path) -> None:
     head = Head(Shape(ear="ave", eyes=0, code=0, grid=GRID), dense=True)
     save(replace(talker(), head=head, eyes=None, heard=None, masks=None), tmp_path)
     read = load(tmp_path)
-    assert (read.eyes, read.heard, read.masks, read.torso, read.mean, read.square) == (None,) * 6
+    assert (read.eyes, read.heard, read.masks, read.torso, read.mean, read.quiet, read.square) == (None,) * 7
     assert read.head.listen(torch.zeros(1, 8, 512)).shape == (1, 32)
 
 
@@ -132,6 +133,7 @@ MISFITS: dict[str, tuple[dict[str, Any], str]] = {
     "no eyes": ({"eyes": None}, r"the head needs 1 numbers for its eyes"),
     "fewer eyes": ({"eyes": torch.zeros(N - 1, 1)}, r"there are 5 eyes for 6 poses"),
     "fewer masks": ({"masks": torch.zeros(3, 4, 4, dtype=torch.uint8)}, r"there are 3 masks for 6 poses"),
+    "quiet": ({"quiet": torch.zeros(29)}, r"silence of the shape \(29,\) is not what the ear deepspeech hears"),
     "heard": (
         {"heard": torch.zeros(9, 44, 16)},
         r"features of the shape \(9, 44, 16\) are not what the ear deepspeech",

@@ -49,8 +49,8 @@ _PEOPLE, _STAGES = 2, 3
 """Kept in memory: a head takes 20-100 MB, a stage some pictures."""
 _AT_ONCE = 256
 """Windows of sound that are listened to together."""
-_RATE, _ROWS = 16_000, 25
-"""Samples and rows of the second of silence, whose middle is what a head hears while it listens."""
+_NOTHING, _NEAR = 1e-4, 0.1
+"""Amplitude below which there is no sound, as voices that are made leave between sentences; seconds to each side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,10 @@ class Filming:
                 return np.asarray(talker.heard.cpu().numpy()[rows.clip(0, len(talker.heard) - 1)], np.float32)
         if talker.heard is not None and (why := self._hearing.unheard(ear)) is not None:
             raise EngineUnavailable(f"{why} So this head speaks the recording that it came with, and no other.")
-        return _normal(self._hearing.features(ear, speech.audio, len(bases), canvas.fps), talker)
+        made = _normal(self._hearing.features(ear, speech.audio, len(bases), canvas.fps), talker)
+        if talker.quiet is not None:
+            made[_soundless(speech.audio, len(bases), canvas.fps)] = talker.quiet.cpu().numpy()
+        return made
 
     def _silence(self, head: _Head, bases: Ints) -> F32:
         """What it hears when nobody speaks."""
@@ -169,11 +172,10 @@ class Filming:
             assert head.library is not None
             return _normal(resting_lips(head.library, bases), talker)
         shape = (len(bases), *EARS[ear])
+        if talker.quiet is not None:
+            return np.broadcast_to(talker.quiet.cpu().numpy(), shape)
         if ear == "mel":
             return _normal(np.full(shape, SILENCE, np.float32), talker)
-        if head.library is not None:  # learnt here, of a film whose every picture has a sound
-            second = self._hearing.features(ear, Audio(np.zeros(_RATE, np.float32), _RATE), _ROWS, float(_ROWS))
-            return _normal(np.broadcast_to(second[_ROWS // 2], shape), talker)
         return np.zeros(shape, np.float32)  # what is beyond the ends of a recording
 
     def _codes(self, head: _Head, heard: F32) -> torch.Tensor:
@@ -241,6 +243,14 @@ def _check(talker: Talker, library: Library | None, folder: Path) -> None:
         whole = talker.square is not None and len(library.footage.track.points) == len(talker)
     if not whole:
         raise NotFound(f"The avatar {folder.name!r} is missing or damaged; import or train it again.")
+
+
+def _soundless(audio: Audio, n_frames: int, fps: float) -> npt.NDArray[np.bool_]:
+    """Frames ``(n,)`` around which there is no sound."""
+    loud = np.flatnonzero(np.abs(audio.samples) > _NOTHING) / audio.rate
+    middles = (np.arange(n_frames) + 0.5) / fps
+    after = np.searchsorted(loud, middles - _NEAR)
+    return np.asarray(np.searchsorted(loud, middles + _NEAR) == after)
 
 
 def _normal(heard: F32, talker: Talker) -> F32:

@@ -58,6 +58,8 @@ class Talker:
     mean: torch.Tensor | None = None
     spread: torch.Tensor | None = None
     """Of the features, ``(inputs,)``, where they are normalised: less ``mean``, over ``spread``."""
+    quiet: torch.Tensor | None = None
+    """Of the shape that the ear has: what it heard of the film, normalised, when the mouth was shut."""
     square: tuple[int, int, int] | None = None
     """x, y and side of the camera's picture in the film's largest reel; None where the film is that picture."""
     origin: str = ""
@@ -117,6 +119,8 @@ def _heard_or_infinite(talker: Talker) -> str:
     ear, heard = talker.head.shape.ear, talker.heard
     if heard is not None and (tuple(heard.shape[1:]) != EARS[ear] or not len(heard)):
         return f"features of the shape {tuple(heard.shape)} are not what the ear {ear} hears"
+    if talker.quiet is not None and tuple(talker.quiet.shape) != EARS[ear]:
+        return f"silence of the shape {tuple(talker.quiet.shape)} is not what the ear {ear} hears"
     parts = {f"head.{name}": value for name, value in talker.head.state_dict().items()}
     parts |= {} if talker.torso is None else {f"torso.{k}": v for k, v in talker.torso.state_dict().items()}
     parts |= {name: value for name in _PLAIN if (value := getattr(talker, name)) is not None}
@@ -124,9 +128,9 @@ def _heard_or_infinite(talker: Talker) -> str:
     return f"{bad[0]} holds numbers that are not finite" if bad else ""
 
 
-_PLAIN = ("poses", "background", "eyes", "heard", "masks", "mean", "spread")
+_PLAIN = ("poses", "background", "eyes", "heard", "masks", "mean", "spread", "quiet")
 """Parts that are one tensor."""
-_NAMES = {"mean": "ear.mean", "spread": "ear.spread"}
+_NAMES = {"mean": "ear.mean", "spread": "ear.spread", "quiet": "ear.quiet"}
 _HALVES = ("heard", "cells.density")
 """Kept as half floats."""
 

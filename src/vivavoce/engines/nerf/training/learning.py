@@ -36,6 +36,7 @@ from vivavoce.engines.person import store
 from vivavoce.engines.person.curves import gaussian
 from vivavoce.engines.person.library import Library
 from vivavoce.engines.person.prepare import prepare as watch
+from vivavoce.engines.person.verdict import SHUT
 from vivavoce.errors import EngineUnavailable, InvalidInput
 from vivavoce.face.locate import FaceLocator
 from vivavoce.media.picture import write_jpeg
@@ -72,6 +73,8 @@ _PREVIEW = 192
 """Pixels along a side of it."""
 _TRAINED_BY = ("lips", "mel", "ave", "hubert", "hubert_cn")
 """Ears that heads are taught with here: those for which a new sound can be turned into features."""
+_SHUT = 3.0
+"""Percentile of the openings that is a shut mouth's, where none is wholly shut."""
 _LOOK = 6.0
 """Pictures over which looks are smoothed."""
 
@@ -342,9 +345,20 @@ def _talker(engine: Engine, school: School, prepared: Prepared, library: Library
         masks=torch.from_numpy(prepared.masks).to(school.device) if engine == "synctalk" else None,
         mean=torch.from_numpy(prepared.ear_mean).to(school.device),
         spread=torch.from_numpy(prepared.ear_spread).to(school.device),
+        quiet=None if head.shape.ear == "lips" else torch.from_numpy(_quiet(prepared, library)).to(school.device),
         square=(square.x, square.y, square.side),
         origin="learnt here",
     )
+
+
+def _quiet(prepared: Prepared, library: Library) -> npt.NDArray[np.float32]:
+    """What was heard in one picture of a shut mouth, the most usual of them. Zeros, or no sound at all, are in no film:
+    a head that hears them fades away."""
+    good = np.array(prepared.good)
+    opening = library.opening[good]
+    heard = prepared.heard[good[opening <= max(SHUT, float(np.percentile(opening, _SHUT)))]]
+    apart = ((heard - heard.mean(axis=0)) ** 2).reshape(len(heard), -1).sum(axis=1)
+    return np.array(heard[apart.argmin()], np.float32)
 
 
 def _smooth(looks: npt.NDArray[np.float32], good: tuple[int, ...]) -> npt.NDArray[np.float32]:
